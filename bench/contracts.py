@@ -1,0 +1,271 @@
+"""The nouns of the harness, and what a dataset and a model offer it.
+
+Dimension letters: B pairs of a batch, N images, T captions, Q queries, G gallery, L tokens, P phrases, D width, C classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+SplitName = Literal["train", "val", "test"]
+Features = dict[str, Tensor]
+"""Named tensors whose first axis is the item (image or caption): detachable, sliceable, savable."""
+
+T = TypeVar("T")
+
+
+class UsageError(Exception):
+    """What a user can do wrong. Its text is one line: what is wrong, where, what to do. The command line exits with 2."""
+
+
+class Track(Protocol):
+    """Wraps an iterable so that a person sees how far it has come. `total` counts its items where `len` cannot."""
+
+    def __call__(self, items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]: ...
+
+
+def silently(items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
+    """The Track that shows nothing."""
+    return items
+
+
+class Options(BaseModel):
+    """Base of every configuration object: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+# ---------------------------------------------------------------------------------------------------------- records
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image. `path` is relative to its split's `root`, with forward slashes, and unique within the split."""
+
+    path: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionRecord:
+    """One caption of `split.images[image]`."""
+
+    text: str
+    image: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """The records of one split, no pixels. Images stand in sorted order of their paths, captions in order of their image.
+
+    That order is the protocol's: ties in a ranking fall to the earlier path, whatever order a file was read in.
+    """
+
+    name: str
+    root: Path
+    images: tuple[ImageRecord, ...]
+    captions: tuple[CaptionRecord, ...]
+
+    @classmethod
+    def from_pairs(cls, name: str, root: Path, pairs: Iterable[tuple[ImageRecord, Iterable[str]]]) -> Split:
+        """Put images, each with its captions, into the protocol's order. A path given twice is a UsageError."""
+        ordered = sorted(pairs, key=lambda pair: pair[0].path)
+        for (one, _), (next_one, _) in zip(ordered, ordered[1:], strict=False):
+            if one.path == next_one.path:
+                raise UsageError(f"{name}: image {one.path!r} stands twice in the annotations; give each image one record")
+        images = tuple(image for image, _ in ordered)
+        captions = tuple(CaptionRecord(text, place) for place, (_, texts) in enumerate(ordered) for text in texts)
+        return cls(name, root, images, captions)
+
+    @cached_property
+    def image_pids(self) -> Tensor:
+        """(N,) int64 identities of the images."""
+        return torch.tensor([image.pid for image in self.images], dtype=torch.int64)
+
+    @cached_property
+    def caption_pids(self) -> Tensor:
+        """(T,) int64 identities of the captions: those of their images."""
+        return torch.tensor([self.images[caption.image].pid for caption in self.captions], dtype=torch.int64)
+
+    @cached_property
+    def n_identities(self) -> int:
+        return len({image.pid for image in self.images})
+
+
+# ---------------------------------------------------------------------------------------------------------- dataset
+
+
+class Dataset(ABC):
+    """A data set: records by split, where they come from, and how to get them.
+
+    A subclass is one module of `datasets/`; its docstring's first line is what `bench list datasets` shows, and
+    `citation` says whose work it is. It is built cheaply: files are read by `prepare` and `split`, not before.
+    """
+
+    Config: ClassVar[type[Options]] = Options
+    """The data set's own knobs, set with `--set data.<knob>=<value>`."""
+    citation: ClassVar[str]
+    default_preset: ClassVar[str] = "paper"
+    """The model preset a run takes when it names none (and the model has it)."""
+
+    def __init__(self, root: Path, config: Options | None = None) -> None:
+        """`root` is the data root, which holds a folder for each data set."""
+        self.root = root
+        self.config = config if config is not None else self.Config()
+
+    def prepare(self, track: Track) -> None:  # noqa: B027 - most data sets have nothing to prepare
+        """Make what can be made (walkers draws itself); show long work through `track`. Idempotent."""
+
+    @abstractmethod
+    def split(self, name: SplitName) -> Split:
+        """The records of a split. Raises UsageError (what is missing, where it is looked for, how it is obtained)."""
+
+    def ceiling(self, name: SplitName) -> float | None:
+        """Expected text-to-image R1 (a fraction) of an oracle that knows the truth, where the truth is known."""
+        return None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the records of all splits (not over file order, folder or time), in hexadecimal."""
+        digest = sha256()
+        for name in ("train", "val", "test"):
+            split = self.split(name)
+            for caption in split.captions:
+                image = split.images[caption.image]
+                digest.update(repr((name, image.path, image.pid, caption.text)).encode())
+        return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------------ model
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model wants to be fed; the data layer obeys."""
+
+    height: int
+    width: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    tokenizer: str | None = None
+    """Folder or hub id of a pretrained tokenizer; None: a WordPiece vocabulary is trained on the train captions."""
+    vocabulary_size: int = 2000
+    """Upper bound on a vocabulary that is trained (words and word pieces)."""
+    max_tokens: int = 64
+    """Tokens a caption, [CLS] and [SEP] included; longer captions are cut and keep their [SEP]."""
+    max_phrases: int = 0
+    """Noun phrases a caption; 0: the model wants none."""
+    max_phrase_tokens: int = 12
+    phrase_filler: str | None = None
+    """Text that stands in empty phrase slots (the released ACSA encodes "[PAD]"); None: such slots are all padding."""
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Token ids of T captions and of their noun phrases. Masks are True on what is there; `phrases*` need max_phrases > 0."""
+
+    tokens: Tensor  # (T, L) int64
+    token_mask: Tensor  # (T, L) bool
+    phrases: Tensor  # (T, P, M) int64, M tokens a phrase
+    phrase_token_mask: Tensor  # (T, P, M) bool
+    phrase_mask: Tensor  # (T, P) bool: a phrase of the caption stands in this slot
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, rows: Any) -> Captions:
+        """The captions of these rows (a slice or an index tensor)."""
+        return Captions(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def to(self, device: torch.device) -> Captions:
+        return Captions(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pairs: row i of `captions` describes row i of `images`; `labels` are pids renumbered 0..C-1 over train."""
+
+    images: Tensor  # (B, 3, H, W) float, normalised
+    captions: Captions
+    labels: Tensor  # (B,) int64
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(self.images.to(device, non_blocking=True), self.captions.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a model must know of the data when it is built: the text tower's and the classifier's sizes."""
+
+    n_tokens: int
+    """Rows of the token embedding."""
+    n_classes: int
+    """Identities in train (C)."""
+
+
+class ModelOptions(Options):
+    """Base of a model's own knobs, set with `--set model.<knob>=<value>`."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named configuration of a model: its own knobs, and the recipe that trains it (sections as in the run's file)."""
+
+    about: str
+    model: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TextImageModel(nn.Module, ABC):
+    """A text-image model. One public module of `models/` holds one; its docstring's first line is what `bench list` shows."""
+
+    Config: ClassVar[type[ModelOptions]] = ModelOptions
+    citation: ClassVar[str]
+    presets: ClassVar[Mapping[str, Preset]] = {}
+
+    inputs: InputSpec
+
+    def __init__(self, config: ModelOptions, vocabulary: Vocabulary) -> None:
+        super().__init__()
+
+    @classmethod
+    @abstractmethod
+    def input_spec(cls, config: ModelOptions) -> InputSpec:
+        """What the model will want to be fed: known before it is built, since its vocabulary comes from the data."""
+
+    @abstractmethod
+    def encode_images(self, images: Tensor) -> Features:
+        """(N, 3, H, W) -> features of N images."""
+
+    @abstractmethod
+    def encode_captions(self, captions: Captions) -> Features:
+        """Features of T captions."""
+
+    @abstractmethod
+    def similarities(self, captions: Features, images: Features) -> dict[str, Tensor]:
+        """Named components, each (Q, G); larger is nearer."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar terms, already weighted; the engine sums them."""
+
+    def mixing(self) -> dict[str, float] | None:
+        """Fixed weights of the components of `similarities`, by name; None: the harness tunes them on val."""
+        return None
+
+    def parameter_groups(self) -> dict[str, tuple[list[nn.Parameter], float]]:
+        """Named parameters with a multiplier of the learning rate: `image tower`, `text tower`, and so on. All, each once."""
+        return {"all": (list(self.parameters()), 1.0)}
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """`loss`, so that a wrapper for several processes (DDP) sees the call."""
+        return self.loss(batch)
