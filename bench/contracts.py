@@ -17,15 +17,13 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from bench.errors import UsageError as UsageError
+
 SplitName = Literal["train", "val", "test"]
 Features = dict[str, Tensor]
 """Named tensors whose first axis is the item (image or caption): detachable, sliceable, savable."""
 
 T = TypeVar("T")
-
-
-class UsageError(Exception):
-    """What a user can do wrong. Its text is one line: what is wrong, where, what to do. The command line exits with 2."""
 
 
 class Track(Protocol):

@@ -1,0 +1,5 @@
+"""The one error a user can cause. Apart from `contracts` so that naming it costs no import of torch."""
+
+
+class UsageError(Exception):
+    """What a user can do wrong. Its text is one line: what is wrong, where, what to do. The command line exits with 2."""
