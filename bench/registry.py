@@ -67,7 +67,7 @@ def find(kind: Kind, name: str) -> Entry:
     for entry in entries.values():
         if _key(entry.name) == _key(name):
             return entry
-    raise UsageError(f"unknown {kind} {name!r}{did_you_mean(name, entries)}; {kind}s: {', '.join(entries) or 'none'}")
+    raise UsageError(f"unknown {kind} {name!r} ({kind}s: {', '.join(entries) or 'none'}){did_you_mean(name, entries)}")
 
 
 def load(kind: Kind, name: str) -> type[Any]:
