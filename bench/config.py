@@ -272,7 +272,7 @@ def _keys(options: type[BaseModel], prefix: str) -> Iterator[str]:
     """The dotted keys of an options class, those of options within options included."""
     for name, info in options.model_fields.items():
         inner: Any = info.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        if hasattr(inner, "model_fields"):
             yield from _keys(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
