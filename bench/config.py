@@ -283,6 +283,6 @@ def _surface() -> set[str]:
 
 
 def _common_keys() -> list[str]:
-    sections = {"train": TrainOptions, "evaluation": EvaluationOptions}
+    sections: dict[str, type[BaseModel]] = {"train": TrainOptions, "evaluation": EvaluationOptions}
     nested = [key for section, options in sections.items() for key in _keys(options, f"{section}.")]
     return ["model.name", "data.name", *nested, *sorted(_surface() - set(SECTIONS))]
