@@ -21,7 +21,7 @@ from rich.console import Console
 
 from bench import listing, registry
 from bench.console import ConsoleReporter, context_line, dry_run_tables, result_table, table
-from bench.errors import UsageError
+from bench.errors import RunFailed, UsageError
 from bench.progress import Reporter, Silent
 
 app = typer.Typer(
@@ -92,8 +92,9 @@ def _run(
         if dry_run:
             _show_dry_run(runs.dry_run(resolved, reporter))
             return
-        result = runs.run(resolved, tracker_of(resolved.tracker, reporter), reporter, resume)
-    _show_result(result.folder, result.record)
+        tracked = tracker_of(resolved.tracker, reporter)
+        result = runs.run(resolved, tracked, reporter, resume)
+    _show_result(result.folder, result.record, address=tracked.address)
 
 
 @app.command("eval", short_help="Evaluate a run or checkpoint that was saved.")
@@ -126,7 +127,7 @@ def _eval(
             device=device or "auto",
             limit=limit,
         )
-    _show_result(result.folder, result.record, as_json)
+    _show_result(result.folder, result.record, as_json=as_json)
 
 
 @app.command("list", short_help="What there is: models, datasets, presets, runs.")
@@ -170,17 +171,16 @@ def _print(*renderables: Any) -> None:
         console.print(renderable)
 
 
-def _show_result(folder: Path, record: Mapping[str, Any], as_json: bool = False) -> None:
+def _show_result(folder: Path, record: Mapping[str, Any], *, as_json: bool = False, address: str | None = None) -> None:
     if not _speaks():
         return
     if as_json:
         typer.echo(json.dumps(record, indent=2, default=str))
         return
     _print(result_table(record))
-    where = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     lines = [context_line(record), f"folder: {folder}"]
-    if record.get("mlflow_run_id"):
-        shown = where if where.startswith("http") else f"mlflow ui --backend-store-uri {where}"
+    if address and record.get("mlflow_run_id"):
+        shown = address if address.startswith("http") else f"mlflow ui --backend-store-uri {address}"
         lines.append(f"MLflow run {record['mlflow_run_id']}: {shown}")
     typer.echo("\n".join(line for line in lines if line))
 
@@ -231,10 +231,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: Exception) -> int:
+    """Say it in one line; the exit code."""
     text = " ".join((error.format_message() if isinstance(error, typer.TyperException) else str(error)).split())
-    if isinstance(error, UsageError | typer.TyperException):
+    if isinstance(error, UsageError | typer.TyperException | RunFailed):
         typer.echo(f"error: {text.replace('Value error, ', '')}", err=True)
-        return 2
+        return 1 if isinstance(error, RunFailed) else 2
     typer.echo(f"error: unexpected {type(error).__name__}: {text} (--debug or TBPS_DEBUG=1 shows the traceback)", err=True)
     return 1
 

@@ -12,16 +12,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, model_validator
 
 from bench import registry
 from bench.contracts import ModelOptions, Options, Preset
 from bench.errors import UsageError
+from bench.validation import keys_of, unknown, validated
 
-AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
 SECTIONS = ("model", "data", "train", "evaluation")
 
 
@@ -38,6 +38,7 @@ class TrainOptions(Options):
     milestones: tuple[PositiveInt, ...] = Field((), description="epochs after which `multistep` multiplies the rate by gamma")
     gamma: float = Field(0.1, gt=0, le=1, description="factor of `multistep`")
     warmup_epochs: float = Field(0.0, ge=0, description="epochs, whole or not, in which the rate rises linearly")
+    decay_all: bool = Field(False, description="weight decay on biases and norms too, which usually go without")
     clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: gradients are not clipped")
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring a train image")
     patience: int | None = Field(None, ge=1, description="epochs without a better val R1 after which training ends; null: never")
@@ -89,14 +90,14 @@ class RunConfig(Options):
         values = dict(values)
         model_name, model = _chosen("model", values.pop("model", None))
         dataset_name, data = _chosen("dataset", values.pop("data", None))
-        keys = [*_keys(type(model), "model."), *_keys(type(data), "data."), *_common_keys()]
+        keys = [*keys_of(type(model), "model."), *keys_of(type(data), "data."), *_common_keys()]
         for section, options in (("train", TrainOptions), ("evaluation", EvaluationOptions)):
-            values[section] = _validated(options, _mapping(values.get(section), section), f"{section}.", keys)
+            values[section] = validated(options, _mapping(values.get(section), section), f"{section}.", keys)
         for key in values:
             if key not in _surface():
-                raise UsageError(_unknown(key, keys))
+                raise UsageError(unknown(key, keys))
         values |= {"model_name": model_name, "model": model, "dataset_name": dataset_name, "data": data}
-        return _validated(cls, values, "", keys)
+        return validated(cls, values, "", keys)
 
     def updated(self, values: Mapping[str, Any]) -> RunConfig:
         """A copy with other values, given by dotted keys (`train.lr`): what a study's trial is."""
@@ -164,7 +165,7 @@ def _chosen(kind: registry.Kind, section: Any) -> tuple[str, Any]:
     name = _name(kind, section)
     options, prefix = registry.load(kind, name).Config, "model." if kind == "model" else "data."
     knobs = {key: value for key, value in section.items() if key != "name"}
-    return name, _validated(options, knobs, prefix, [*_keys(options, prefix), *_common_keys()])
+    return name, validated(options, knobs, prefix, [*keys_of(options, prefix), *_common_keys()])
 
 
 def _preset_name(asked: Mapping[str, Any]) -> str | None:
@@ -232,57 +233,11 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str | i
             yield f"{prefix}{key}", value if isinstance(value, str | int | float) else json.dumps(value)
 
 
-# --------------------------------------------------------------------------------------------------- errors in one line
-
-
-def _validated(options: type[AnyOptions], values: Mapping[str, Any], prefix: str, keys: Sequence[str]) -> AnyOptions:
-    for name, info in options.model_fields.items():
-        if isinstance(values.get(name), bool) and not {bool, Any} & {info.annotation, *get_args(info.annotation)}:
-            raise UsageError(f"{prefix}{name} must not be true or false, got {values[name]!r}")  # pydantic would read true as 1
-    try:
-        return options.model_validate(values)
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UsageError(_line(problems[0], prefix, keys) + more) from error
-
-
-def _line(problem: Any, prefix: str, keys: Sequence[str]) -> str:
-    path = (prefix + ".".join(map(str, problem["loc"]))).rstrip(".")
-    if problem["type"] == "extra_forbidden":
-        return _unknown(path, keys)
-    if problem["type"] == "missing":
-        return f"{path} is missing and has no default"
-    rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
-    if not problem["loc"]:  # a rule over several options names them itself
-        return f"{path}: {rule}"
-    hint = registry.did_you_mean(str(problem["input"]), rule.split("'")[1::2]) if problem["type"] == "literal_error" else ""
-    return f"{path} {rule}, got {problem['input']!r}{hint}"
-
-
-def _unknown(path: str, keys: Sequence[str]) -> str:
-    last = path.rpartition(".")[2]
-    guess = next((key for key in keys if key.rpartition(".")[2] == last), "") or registry.nearest(path, keys)
-    siblings = [key for key in (*SECTIONS, *keys) if key.rpartition(".")[0] == path.rpartition(".")[0]]
-    hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(siblings) or 'none'}"
-    return f"unknown option {path!r}; {hint}"
-
-
-def _keys(options: type[BaseModel], prefix: str) -> Iterator[str]:
-    """The dotted keys of an options class, those of options within options included."""
-    for name, info in options.model_fields.items():
-        inner: Any = info.annotation
-        if hasattr(inner, "model_fields"):
-            yield from _keys(inner, f"{prefix}{name}.")
-        else:
-            yield prefix + name
-
-
 def _surface() -> set[str]:
     return set(RunConfig.model_fields) - {"model_name", "dataset_name"}
 
 
 def _common_keys() -> list[str]:
     sections: dict[str, type[BaseModel]] = {"train": TrainOptions, "evaluation": EvaluationOptions}
-    nested = [key for section, options in sections.items() for key in _keys(options, f"{section}.")]
+    nested = [key for section, options in sections.items() for key in keys_of(options, f"{section}.")]
     return ["model.name", "data.name", *nested, *sorted(_surface() - set(SECTIONS))]

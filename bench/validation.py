@@ -1,0 +1,67 @@
+"""Plain values -> an options object; pydantic's errors as one line: the path, the rule, the value got, the nearest valid key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from bench import registry
+from bench.errors import UsageError
+
+AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
+
+
+def validated(options: type[AnyOptions], values: Mapping[str, Any], prefix: str, keys: Sequence[str]) -> AnyOptions:
+    """The options of these values. What is wrong with them is a UsageError; `prefix` is where they stand, `keys` what there is."""
+    _refuse_truth(options, values, prefix)
+    try:
+        return options.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UsageError(_line(problems[0], prefix, keys) + more) from error
+
+
+def _refuse_truth(options: Any, values: Mapping[str, Any], prefix: str) -> None:
+    """`true` is no number, though pydantic would read it as 1."""
+    for name, info in options.model_fields.items():
+        value, annotation = values.get(name), info.annotation
+        if isinstance(value, bool) and not any(kind in (bool, Any) for kind in (annotation, *get_args(annotation))):
+            raise UsageError(f"{prefix}{name} must not be true or false, got {value!r}")
+        if isinstance(value, Mapping) and hasattr(annotation, "model_fields"):
+            _refuse_truth(annotation, value, f"{prefix}{name}.")
+
+
+def _line(problem: Any, prefix: str, keys: Sequence[str]) -> str:
+    path = (prefix + ".".join(map(str, problem["loc"]))).rstrip(".")
+    if problem["type"] == "extra_forbidden":
+        return unknown(path, keys)
+    if problem["type"] == "missing":
+        return f"{path} is missing and has no default"
+    rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):  # a rule over several options names them itself
+        return f"{path}: {rule}"
+    hint = registry.did_you_mean(str(problem["input"]), rule.split("'")[1::2]) if problem["type"] == "literal_error" else ""
+    return f"{path} {rule}, got {problem['input']!r}{hint}"
+
+
+def unknown(path: str, keys: Sequence[str]) -> str:
+    """What to say of an option that is not among `keys`: the one of the same last part, else the nearest, else its neighbours."""
+    last = path.rpartition(".")[2]
+    guess = next((key for key in keys if key.rpartition(".")[2] == last), "") or registry.nearest(path, keys)
+    sections = dict.fromkeys(key.partition(".")[0] for key in keys if "." in key)
+    siblings = [key for key in (*sections, *keys) if key.rpartition(".")[0] == path.rpartition(".")[0]]
+    hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(siblings) or 'none'}"
+    return f"unknown option {path!r}; {hint}"
+
+
+def keys_of(options: type[BaseModel], prefix: str) -> Iterator[str]:
+    """The dotted keys of an options class, those of options within options included."""
+    for name, info in options.model_fields.items():
+        inner: Any = info.annotation
+        if hasattr(inner, "model_fields"):
+            yield from keys_of(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
