@@ -1,0 +1,220 @@
+"""Split -> pixels, token ids and labels -> batches of pairs, whose content depends on the seed, the epoch and the step only."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from bench.contracts import Batch, CaptionRecord, Captions, ImageRecord, InputSpec, Split, Track, UsageError, silently
+from bench.images import decode, flip, normalise
+
+T = TypeVar("T")
+DEFAULT_BUDGET = 4 * 2**30
+"""Bytes of decoded pixels that a split may hold in memory."""
+PREFETCHED = 2
+"""Batches prepared ahead of the one that trains."""
+
+# ------------------------------------------------------------------------------------------------------------ split
+
+
+def limited(split: Split, n: int) -> Split:
+    """At most `n` images of a split (at least 2), for a quick look.
+
+    Identities are kept whole, in the order of their first image, while they fit. A single identity would leave nothing to
+    confuse: where fewer than two fit, the first two share the `n` images.
+    """
+    if n < 1:
+        raise UsageError(f"--limit must be at least 1 image, not {n}")
+    if n >= len(split.images):
+        return split
+    kept = sorted(_kept_images(split.images, n))
+    place = {row: new for new, row in enumerate(kept)}
+    captions = tuple(CaptionRecord(caption.text, place[caption.image]) for caption in split.captions if caption.image in place)
+    return Split(split.name, split.root, tuple(split.images[row] for row in kept), captions)
+
+
+def _kept_images(images: Sequence[ImageRecord], n: int) -> list[int]:
+    rows_of: dict[int, list[int]] = {}
+    for row, image in enumerate(images):
+        rows_of.setdefault(image.pid, []).append(row)
+    identities = list(rows_of.values())
+    kept: list[int] = []
+    for number, rows in enumerate(identities):
+        if len(kept) + len(rows) > n:
+            return kept if number >= 2 else _shared(identities[:2], n)
+        kept += rows
+    return kept
+
+
+def _shared(identities: Sequence[list[int]], n: int) -> list[int]:
+    """`n` images (at least one each) of two identities, evenly where both have enough."""
+    first, second = (*identities, [])[:2]
+    n_second = min(len(second), max(n // 2, 1))
+    return first[: max(n - n_second, 1)] + second[:n_second]
+
+
+def build_labels(split: Split) -> tuple[Tensor, int]:
+    """The captions' pids renumbered 0..C-1 in sorted order, (T,) int64; and C."""
+    classes = split.image_pids.unique()  # (C,), sorted
+    return torch.searchsorted(classes, split.caption_pids), len(classes)
+
+
+# ----------------------------------------------------------------------------------------------------------- pixels
+
+
+class ImageStore:
+    """The pixels of a split's images: all decoded once if they fit the budget, else each time they are asked for."""
+
+    def __init__(
+        self,
+        split: Split,
+        spec: InputSpec,
+        budget_bytes: int = DEFAULT_BUDGET,
+        track: Track = silently,
+        workers: int | None = None,
+    ) -> None:
+        """`workers`: threads that decode (Pillow works outside Python's lock); 0: the caller's alone; None: one a core, 8 at most."""
+        self.split, self.spec = split, spec
+        self.workers = workers if workers is not None else min(os.cpu_count() or 1, 8)
+        n_bytes = len(split.images) * 3 * spec.height * spec.width
+        self._pixels = self._decode_all(track) if n_bytes <= budget_bytes else None
+
+    @property
+    def in_memory(self) -> bool:
+        return self._pixels is not None
+
+    def pixels(self, rows: Tensor) -> Tensor:
+        """uint8 (n, 3, H, W) of the images at `rows` (n,)."""
+        if self._pixels is not None:
+            return self._pixels[rows]
+        pixels = self._room(len(rows))
+        for place, image in enumerate(self._decoded(rows.tolist())):
+            pixels[place] = image
+        return pixels
+
+    def images(self, rows: Tensor) -> Tensor:
+        """float32 (n, 3, H, W), normalised, of the images at `rows` (n,)."""
+        return normalise(self.pixels(rows), self.spec)
+
+    def _decode_all(self, track: Track) -> Tensor:
+        n = len(self.split.images)
+        pixels = self._room(n)
+        for row, image in enumerate(track(self._decoded(range(n)), f"decode {self.split.name}", n)):
+            pixels[row] = image
+        return pixels
+
+    def _room(self, n: int) -> Tensor:
+        return torch.empty(n, 3, self.spec.height, self.spec.width, dtype=torch.uint8)
+
+    def _decoded(self, rows: Sequence[int]) -> Iterator[Tensor]:
+        """The images in order, decoded by the workers a little ahead of whoever reads them."""
+        paths = (self.split.root / self.split.images[row].path for row in rows)
+        if not self.workers:
+            yield from (decode(path, self.spec) for path in paths)
+            return
+        with ThreadPoolExecutor(self.workers) as pool:
+            yield from _ahead(pool, (partial(decode, path, self.spec) for path in paths), 4 * self.workers)
+
+
+def _ahead(pool: ThreadPoolExecutor, jobs: Iterator[Callable[[], T]], depth: int) -> Iterator[T]:
+    """The jobs' results in order, `depth` jobs begun ahead. Whoever stops early waits for no job that has not begun."""
+    waiting: deque[Future[T]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(job))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+# ---------------------------------------------------------------------------------------------------------- batches
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """A split as a model is fed it."""
+
+    split: Split
+    store: ImageStore
+    captions: Captions
+    labels: Tensor | None = None
+    """(T,) int64 classes of the captions; None for a split that is not trained on."""
+
+
+def trimmed(captions: Captions) -> Captions:
+    """Without the columns that are padding in every caption, and in every phrase. Phrase slots stay."""
+    longest = _longest(captions.token_mask)
+    phrase_longest = _longest(captions.phrase_token_mask)
+    return Captions(
+        captions.tokens[:, :longest],
+        captions.token_mask[:, :longest],
+        captions.phrases[:, :, :phrase_longest],
+        captions.phrase_token_mask[:, :, :phrase_longest],
+        captions.phrase_mask,
+    )
+
+
+def _longest(mask: Tensor) -> int:
+    """Tokens of the longest row of a mask (..., L)."""
+    return int(mask.sum(-1).max()) if mask.numel() else 0
+
+
+class PairBatches:
+    """The (image, caption) pairs of a split, shuffled into batches.
+
+    What a batch holds depends on the seed, the epoch and its step alone, so that a run can be resumed at any step. Of `world`
+    processes, number `rank` gets every `world`-th pair of each batch: together they see what one process would.
+    """
+
+    def __init__(
+        self, data: EncodedSplit, batch_size: int, seed: int, flip_probability: float = 0.5, *, rank: int = 0, world: int = 1
+    ) -> None:
+        """`batch_size` counts the pairs of all processes together."""
+        if data.labels is None:
+            raise ValueError("pairs are for training: the split needs labels")
+        if not 0 <= rank < world <= min(batch_size, len(data.captions)):
+            raise UsageError(f"batch of {batch_size} from {len(data.captions)} captions: {world} processes need a pair each, take fewer")
+        self.data, self.labels, self.batch_size, self.seed = data, data.labels, batch_size, seed
+        self.flip_probability, self.rank, self.world = flip_probability, rank, world
+        self._image_of = torch.tensor([caption.image for caption in data.split.captions])  # (T,)
+
+    def __len__(self) -> int:
+        """Steps an epoch. A last batch of less than half the size is left out: its gradient would be noise."""
+        full, rest = divmod(len(self.labels), self.batch_size)
+        return max(full + (rest * 2 >= self.batch_size), 1)
+
+    def epoch(self, number: int, start_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from `start_step` on."""
+        order = torch.randperm(len(self.labels), generator=self._generator("order", number))  # (T,)
+        jobs = (partial(self._batch, order, number, step) for step in range(start_step, len(self)))
+        if self.data.store.in_memory or not self.data.store.workers:
+            yield from (job() for job in jobs)
+            return
+        with ThreadPoolExecutor(1) as pool:  # one: it waits for the store's workers, which decode its images
+            yield from _ahead(pool, jobs, PREFETCHED)
+
+    def _batch(self, order: Tensor, number: int, step: int) -> Batch:
+        rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+        rows = rows[: len(rows) // self.world * self.world]  # as many pairs for each process
+        mirrored = torch.rand(len(rows), generator=self._generator("flip", number, step)) < self.flip_probability
+        rows, mirrored = rows[self.rank :: self.world], mirrored[self.rank :: self.world]
+        images = flip(self.data.store.pixels(self._image_of[rows]), mirrored)
+        return Batch(normalise(images, self.data.store.spec), trimmed(self.data.captions[rows]), self.labels[rows])
+
+    def _generator(self, *what: object) -> torch.Generator:
+        """Randomness of its own for each purpose, epoch and step: nothing else that draws numbers can shift it."""
+        digest = sha256(repr((self.seed, *what)).encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
