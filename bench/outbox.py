@@ -23,6 +23,9 @@ CALL = 30.0
 FIRST_WAIT, LONGEST_WAIT = 60.0, 600.0
 """Seconds between two attempts at a store that does not answer."""
 
+REASON_LIMIT = 240
+"""Characters of an error that a warning shows."""
+
 T = TypeVar("T")
 
 
@@ -101,9 +104,9 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 
 
 @contextmanager
-def alone_in(folder: Path | None) -> Iterator[None]:
-    """Hold a folder against other runs: MLflow's migrations lock nothing, and two that create one store break it."""
-    if folder is None or sys.platform == "win32":
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder (made if need be) against other processes that hold it; no file is left there."""
+    if sys.platform == "win32":
         yield
         return
     import fcntl
@@ -124,7 +127,12 @@ def _refused(error: Exception) -> bool:
     return not absent or getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE"
 
 
+def without_password(text: str) -> str:
+    """The text without the user names and passwords that addresses in it may hold."""
+    return re.sub(r"//[^/@\s]*@", "//***@", text)
+
+
 def _reason(error: Exception) -> str:
-    """One short line, without the password a server's address may hold."""
+    """One short line."""
     line = next(iter(str(error).strip().splitlines()), "")
-    return re.sub(r"//[^/@\s]*@", "//***@", f"{type(error).__name__}: {line}")[:300]
+    return without_password(f"{type(error).__name__}: {line}")[:REASON_LIMIT]

@@ -13,16 +13,17 @@ import math
 import os
 import posixpath
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from bench.errors import UsageError
-from bench.outbox import CALL, Outbox, Record, alone_in, within
+from bench.outbox import CALL, Outbox, Record, alone_in, within, without_password
 from bench.progress import Reporter
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -31,7 +32,7 @@ PARENT_TAG = "mlflow.parentRunId"
 DEFAULT_URI = "sqlite:///mlflow.db"
 PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT, DIGEST_LIMIT = 6000, 5000, 250, 36
 """Characters that MLflow stores of a value, a tag, a name and a data set's digest."""
-OPENING, UPLOAD, CLOSING = 120.0, 120.0, 10.0
+OPENING, UPLOAD, CLOSING = 60.0, 120.0, 10.0
 """Seconds until a call into MLflow is given up: to open a store, to copy a file, to stop sampling the machine."""
 
 
@@ -128,12 +129,13 @@ class MLflowTracker:
 
     def __init__(self, reporter: Reporter) -> None:
         self.run_id: str | None = None
-        self.address: str | None = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+        self.address: str | None = without_password(uri)
         self._reporter = reporter
         self._outbox = Outbox(reporter)
-        self._database = _database(self.address)
+        self._database = _database(uri)
         # Absolute, so that a change of the working directory does not move the store
-        self._uri = f"sqlite:///{self._database.as_posix()}" if self._database else self.address
+        self._uri = f"sqlite:///{self._database.as_posix()}" if self._database else uri
         self._client: Any = None
         self._monitor: Any = None
 
@@ -146,7 +148,7 @@ class MLflowTracker:
             self.run_id, known = within(CALL, partial(self._open, experiment, name, tags, run_id))
         except Exception as error:
             self._client = None
-            self._outbox.warn("open the run", error)
+            self._outbox.warn(f"open a run at {self.address}", error)
             return
         self._send("record the parameters", partial(self._params, {k: v for k, v in params.items() if stored_name(k) not in known}))
         self._watch(resumed=self.run_id == run_id)
@@ -183,7 +185,10 @@ class MLflowTracker:
         from mlflow import MlflowClient
 
         _hush()
-        with alone_in(self._database.parent if self._database else None):
+        if self._database is None:
+            return MlflowClient(self._uri)
+        with alone_in(self._database.parent):  # MLflow's migrations lock nothing, and two that create one store break it
+            _probe(self._database)
             return MlflowClient(self._uri)
 
     def _open(self, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None) -> tuple[str, set[str]]:
@@ -270,6 +275,12 @@ def _database(uri: str) -> Path | None:
     """The file of an SQLite store, absolute; None for other stores."""
     path = uri.removeprefix("sqlite:///")
     return Path(path).absolute() if path not in (uri, "", ":memory:") else None
+
+
+def _probe(database: Path) -> None:
+    """Raise if this file cannot be opened and written: MLflow would try ten times, for 100 s."""
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
 
 
 def _settle(uri: str) -> None:
