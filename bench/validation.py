@@ -48,12 +48,13 @@ def _line(problem: Any, prefix: str, keys: Sequence[str]) -> str:
 
 
 def unknown(path: str, keys: Sequence[str]) -> str:
-    """What to say of an option that is not among `keys`: the one of the same last part, else the nearest, else its neighbours."""
-    last = path.rpartition(".")[2]
-    guess = next((key for key in keys if key.rpartition(".")[2] == last), "") or registry.nearest(path, keys)
-    sections = dict.fromkeys(key.partition(".")[0] for key in keys if "." in key)
-    siblings = [key for key in (*sections, *keys) if key.rpartition(".")[0] == path.rpartition(".")[0]]
-    hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(siblings) or 'none'}"
+    """What to say of an option that is not among `keys`: one of the same last part, else the nearest, at best beside it."""
+    section, _, last = path.rpartition(".")
+    every = [*dict.fromkeys(key.partition(".")[0] for key in keys), *keys]
+    beside = {key.rpartition(".")[2]: key for key in every if key.rpartition(".")[0] == section}
+    anywhere = {key.rpartition(".")[2]: key for key in reversed(every)}
+    guess = anywhere.get(last) or beside.get(registry.nearest(last, beside)) or anywhere.get(registry.nearest(last, anywhere))
+    hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(beside.values()) or 'none'}"
     return f"unknown option {path!r}; {hint}"
 
 
