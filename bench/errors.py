@@ -3,3 +3,7 @@
 
 class UsageError(Exception):
     """What a user can do wrong. Its text is one line: what is wrong, where, what to do. The command line exits with 2."""
+
+
+class RunFailed(Exception):
+    """A run that cannot go on through no fault of the command (a loss that is not finite). One line; exit code 1."""

@@ -9,7 +9,7 @@ Dimension letters: Q queries, G gallery.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +31,12 @@ class Ranking:
     """float64, matches over the place of the last match."""
     tied: Tensor
     """bool, a match is as near as some other gallery item that is none: the order of ties decided."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Ranking]) -> Ranking:
+        """The outcomes of several blocks of queries, in order."""
+        columns = zip(*((p.first_match, p.average_precision, p.inverse_penalty, p.tied) for p in parts), strict=True)
+        return cls(*(torch.cat(column) for column in columns))
 
     def summary(self) -> dict[str, float]:
         """R1 R5 R10 mAP mINP as fractions."""
@@ -62,11 +68,17 @@ def evaluate_ranking(similarity: Tensor, query_pids: Tensor, gallery_pids: Tenso
     return rank(similarity, query_pids, gallery_pids).summary()
 
 
-def rank(similarity: Tensor, query_pids: Tensor, gallery_pids: Tensor, block: int = 256) -> Ranking:
-    """Each query's outcome; memory above the inputs is bounded by `block` x G. Raises as `evaluate_ranking` does."""
-    parts = [_rank_block(similarity[rows].float(), query_pids[rows], gallery_pids, rows.start) for rows in blocks(len(similarity), block)]
-    columns = zip(*((p.first_match, p.average_precision, p.inverse_penalty, p.tied) for p in parts), strict=True)
-    return Ranking(*(torch.cat(column) for column in columns))
+def rank(similarity: Tensor, query_pids: Tensor, gallery_pids: Tensor, block: int = 256, first_query: int = 0) -> Ranking:
+    """Each query's outcome; memory above the inputs is bounded by `block` x G. Raises as `evaluate_ranking` does.
+
+    `first_query` is the number of the first row, where the rows are a part of all queries: errors count from it.
+    """
+    return Ranking.joined(
+        [
+            _rank_block(similarity[rows].float(), query_pids[rows], gallery_pids, first_query + rows.start)
+            for rows in blocks(len(similarity), block)
+        ]
+    )
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:

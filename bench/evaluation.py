@@ -1,0 +1,149 @@
+"""A selected model on one split: metrics in both directions, per-query outcomes, and the queries worth looking at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bench import checkpoint, record, registry
+from bench.config import RunConfig
+from bench.contracts import Dataset, Vocabulary
+from bench.data import EncodedSplit
+from bench.engine import Embedded, accelerator, embed, mix, score, similarities
+from bench.errors import RunFailed
+from bench.figures import RetrievalRow
+from bench.materials import gather
+from bench.metrics import Ranking, chance_R1
+from bench.progress import Reporter
+from bench.selection import Course, Selected
+
+SHEET_QUERIES, SHEET_DEPTH = 8, 5
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a model obtained on a split. `metrics` are percent, by direction."""
+
+    data: EncodedSplit
+    embedded: Embedded
+    rankings: Mapping[str, Ranking]
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        return {direction: record.percent(ranking.summary()) for direction, ranking in self.rankings.items()}
+
+    @property
+    def tied(self) -> dict[str, int]:
+        """Queries whose outcome hung on the order of ties."""
+        return {direction: int(ranking.tied.sum()) for direction, ranking in self.rankings.items()}
+
+    def write_per_query(self, path: Path) -> None:
+        """One row a text-to-image query, in the protocol's order: what paired tests between runs need."""
+        split, ranking = self.data.split, self.rankings["t2i"]
+        table = pd.DataFrame(
+            {
+                "query": range(len(split.captions)),
+                "image": [split.images[caption.image].path for caption in split.captions],
+                "pid": split.caption_pids.numpy(),
+                "first_match": ranking.first_match.numpy(),
+                "AP": ranking.average_precision.numpy(),
+                "INP": ranking.inverse_penalty.numpy(),
+                "tied": ranking.tied.numpy(),
+            }
+        )
+        half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        table.to_parquet(half, index=False)
+        checkpoint.replace(half, path)
+
+    def sheet_rows(self, selected: Selected) -> list[RetrievalRow]:
+        """Queries spread evenly over the split, each with its nearest images."""
+        split = self.data.split
+        queries = _spread(len(split.captions), SHEET_QUERIES)
+        similarity = mix(self._similarities(selected, queries), selected.mixing)  # (q, G)
+        nearest = similarity.sort(dim=1, descending=True, stable=True).indices[:, :SHEET_DEPTH]
+        return [self._row(int(query), line, order.tolist()) for query, line, order in zip(queries, similarity, nearest, strict=True)]
+
+    def _similarities(self, selected: Selected, queries: Tensor) -> dict[str, Tensor]:
+        return similarities(selected.model, self.embedded, queries, selected.config.evaluation, selected.engine.device)
+
+    def _row(self, query: int, similarity: Tensor, order: Sequence[int]) -> RetrievalRow:
+        split = self.data.split
+        caption, pid = split.captions[query], int(split.caption_pids[query])
+        return RetrievalRow(
+            caption=caption.text,
+            query_image=split.root / split.images[caption.image].path,
+            gallery=[split.root / split.images[image].path for image in order],
+            matches=[split.images[image].pid == pid for image in order],
+            similarities=[float(similarity[image]) for image in order],
+        )
+
+
+def evaluate(selected: Selected, data: EncodedSplit, reporter: Reporter) -> Evaluated:
+    """Both directions on a split, with the mixing that val chose."""
+    options, engine, track = selected.config.evaluation, selected.engine, reporter.track
+    embedded = embed(selected.model, data, options, engine, track)
+    rankings: dict[str, Ranking] = {}
+    try:
+        for direction in ("t2i", "i2t"):
+            mixings = [selected.mixing]
+            rankings[direction] = score(selected.model, embedded, data, options, engine.device, mixings, direction, track)[0]
+    except ValueError as error:
+        raise RunFailed(f"{data.split.name}: {error}") from error
+    return Evaluated(data, embedded, rankings)
+
+
+def reference_lines(dataset: Dataset, data: EncodedSplit) -> dict[str, Any]:
+    """What to set beside a split's R1, in percent: chance, and the truth's ceiling where it is known."""
+    captions, images = data.split.caption_pids, data.split.image_pids
+    ceiling = dataset.ceiling(data.split.name) if data.split.name in ("train", "val", "test") else None  # type: ignore[arg-type]
+    return {
+        "chance": {"t2i": {"R1": 100 * chance_R1(captions, images)}, "i2t": {"R1": 100 * chance_R1(images, captions)}},
+        "ceiling": None if ceiling is None else 100 * ceiling,
+    }
+
+
+def saved(
+    file: Path,
+    reporter: Reporter,
+    *,
+    dataset: str | None,
+    overrides: Sequence[str],
+    data_root: Path | None,
+    device: str,
+    limit: int | None,
+) -> Selected:
+    """The model of a checkpoint with the records it is to be evaluated on: its own data set's, or another's."""
+    tensors, header = checkpoint.load(file)
+    config = _evaluation_config(header["config"], dataset, overrides, data_root, device, limit)
+    materials = gather(config, reporter, file.parent / "tokenizer")
+    engine = accelerator(config)
+    model = materials.build(Vocabulary(**header["vocabulary"]))
+    checkpoint.load_model(model, tensors, file)
+    model.to(engine.device)
+    course = Course(epoch=header["epoch"], best_epoch=header["epoch"], mixing=header["mixing"])
+    return Selected(config, materials, model, engine, course)
+
+
+def _evaluation_config(
+    saved_config: Mapping[str, Any], dataset: str | None, overrides: Sequence[str], data_root: Path | None, device: str, limit: int | None
+) -> RunConfig:
+    values = dict(saved_config) | {"device": device, "limit": limit}
+    if data_root is not None:
+        values["data_root"] = str(data_root)
+    if dataset is not None and registry.find("dataset", dataset).name != values["data"]["name"]:
+        values["data"] = {"name": dataset}
+    config = RunConfig.from_dict(values)
+    return config.overridden(overrides) if overrides else config
+
+
+def _spread(n: int, count: int) -> Tensor:
+    """At most `count` of n places, evenly spread."""
+    return torch.linspace(0, n - 1, min(n, count)).round().long()
+

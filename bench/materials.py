@@ -1,0 +1,87 @@
+"""What a run is made of: the data set, its tokenizer and encoded splits, and the model that is built for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from accelerate.utils import set_seed
+
+from bench import registry
+from bench.config import RunConfig
+from bench.contracts import Dataset, InputSpec, Split, SplitName, TextImageModel, Vocabulary
+from bench.data import EncodedSplit, ImageStore, build_labels, limited
+from bench.progress import Reporter
+from bench.text import Tokenizer, encode_captions, phrases_of
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Opened by `gather`. Splits are read and encoded when they are first asked for."""
+
+    config: RunConfig
+    dataset: Dataset
+    model_class: type[TextImageModel]
+    tokenizer: Tokenizer
+    reporter: Reporter
+
+    @property
+    def spec(self) -> InputSpec:
+        return self.model_class.input_spec(self.config.model)
+
+    def split(self, name: SplitName) -> Split:
+        """The records of a split, cut to `limit`."""
+        return _cut(self.dataset, name, self.config.limit)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(n_tokens=len(self.tokenizer), n_classes=self.split("train").n_identities)
+
+    def encoded(self, name: SplitName) -> EncodedSplit:
+        """A split with its pixels decoded and its captions as tokens."""
+        split, spec = self.split(name), self.spec
+        texts = [caption.text for caption in split.captions]
+        phrases = phrases_of(texts, self.config.output_dir / ".cache" / "phrases", self.reporter.track) if spec.max_phrases else []
+        captions = encode_captions(texts, self.tokenizer, spec, phrases or [()] * len(texts))
+        labels = build_labels(split)[0] if name == "train" else None
+        store = ImageStore(split, spec, track=self.reporter.track, workers=self.config.train.workers)
+        return EncodedSplit(split, store, captions, labels)
+
+    def build(self, vocabulary: Vocabulary | None = None) -> TextImageModel:
+        """A model whose random weights depend on the seed alone."""
+        set_seed(self.config.seed)
+        return self.model_class(self.config.model, vocabulary or self.vocabulary)
+
+
+def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path) -> Materials:
+    """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`."""
+    model_class: type[TextImageModel] = registry.load("model", config.model_name)
+    dataset: Dataset = registry.load("dataset", config.dataset_name)(config.data_root, config.data)
+    dataset.prepare(reporter.track)
+    spec = model_class.input_spec(config.model)
+    return Materials(config, dataset, model_class, _tokenizer(spec, dataset, config, tokenizer_folder), reporter)
+
+
+def _tokenizer(spec: InputSpec, dataset: Dataset, config: RunConfig, folder: Path) -> Tokenizer:
+    if folder.is_dir():
+        return Tokenizer.load(folder)
+    if spec.tokenizer is not None:
+        tokenizer = Tokenizer.pretrained(spec.tokenizer)
+    else:
+        train = _cut(dataset, "train", config.limit)
+        tokenizer = Tokenizer.train((caption.text for caption in train.captions), spec.vocabulary_size)
+    _save_whole(tokenizer, folder)
+    return tokenizer
+
+
+def _save_whole(tokenizer: Tokenizer, folder: Path) -> None:
+    half = folder.with_name(f".{folder.name}.tmp")
+    tokenizer.save(half)
+    half.replace(folder)
+
+
+def _cut(dataset: Dataset, name: SplitName, limit: int | None) -> Split:
+    split = dataset.split(name)
+    return split if limit is None else limited(split, limit)
+

@@ -1,0 +1,51 @@
+"""Parameter groups and the schedule of the learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import cos, pi
+from typing import Any
+
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from bench.config import TrainOptions
+from bench.contracts import TextImageModel
+
+
+def optimiser(model: TextImageModel, options: TrainOptions) -> AdamW:
+    """AdamW over the model's groups, each with its learning rate; vectors (biases, norms) go without decay unless asked."""
+    groups: list[dict[str, Any]] = []
+    for name, (parameters, factor) in model.parameter_groups().items():
+        trained = [p for p in parameters if p.requires_grad]
+        matrices = [p for p in trained if p.ndim > 1 or options.decay_all]
+        vectors = [p for p in trained if p.ndim <= 1 and not options.decay_all]
+        for kind, members, decay in (("matrices", matrices, options.weight_decay), ("vectors", vectors, 0.0)):
+            if members:
+                groups.append({"params": members, "lr": factor * options.lr, "weight_decay": decay, "name": f"{name}, {kind}"})
+    return AdamW(groups)
+
+
+def scheduler(optimiser: AdamW, options: TrainOptions, steps_per_epoch: int) -> LambdaLR:
+    """One step an optimiser step: linear warm-up, then the chosen schedule."""
+    return LambdaLR(optimiser, learning_rate_factor(options, steps_per_epoch))
+
+
+def learning_rate_factor(options: TrainOptions, steps_per_epoch: int) -> Callable[[int], float]:
+    """The multiplier of the learning rate at a step, counted from 0.
+
+    Cosine falls from 1 to 0 over what the warm-up leaves; multistep multiplies by gamma after each milestone epoch.
+    """
+    warmup = round(options.warmup_epochs * steps_per_epoch)
+    total = options.epochs * steps_per_epoch
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        if options.schedule == "cosine":
+            return (1 + cos(pi * min(1.0, (step - warmup) / max(1, total - warmup)))) / 2
+        if options.schedule == "multistep":
+            return float(options.gamma ** sum(step >= epoch * steps_per_epoch for epoch in options.milestones))
+        return 1.0
+
+    return factor

@@ -1,0 +1,152 @@
+"""Training with selection on val: all a study's trial may do. The test split is never opened here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from bench import checkpoint
+from bench.config import RunConfig
+from bench.contracts import TextImageModel, Vocabulary
+from bench.data import EncodedSplit, PairBatches
+from bench.engine import Mixing, accelerator, best_mixing, candidate_mixings, embed, score, similarities, train_epoch
+from bench.materials import Materials
+from bench.optim import optimiser, scheduler
+from bench.progress import Reporter
+from bench.tracking import Tracker
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+Values = dict[str, float]
+
+
+@dataclass
+class Course:
+    """How far training has come. It is kept in the checkpoint, so that a resumed run knows all that an unbroken one would."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    mixing: dict[str, float] = field(default_factory=dict)
+    """Weights of the similarities' components at the best epoch."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One record an epoch: `epoch`, `train/...`, `val/t2i/...` (percent), `lr`, `seconds`."""
+
+    @property
+    def best_key(self) -> tuple[float, float]:
+        record = self.history[self.best_epoch - 1] if self.best_epoch else None
+        return (record["val/t2i/R1"], record["val/t2i/mAP"]) if record else (-1.0, -1.0)
+
+    def stale(self, patience: int | None) -> bool:
+        return patience is not None and self.epoch - self.best_epoch >= patience
+
+
+@dataclass(frozen=True)
+class Selected:
+    """A trained model with the weights of its best epoch on val."""
+
+    config: RunConfig
+    materials: Materials
+    model: TextImageModel
+    engine: Accelerator
+    course: Course
+
+    @property
+    def mixing(self) -> Mixing:
+        return self.course.mixing
+
+
+def train_and_select(config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter) -> Selected:
+    """Train for the configured epochs, from the last checkpoint in `folder` if there is one; end with the best epoch's weights."""
+    engine = accelerator(config)
+    train, val = materials.encoded("train"), materials.encoded("val")
+    batches = PairBatches(
+        train, config.train.batch_size, config.seed, config.train.flip, rank=engine.process_index, world=engine.num_processes
+    )
+    model = materials.build()
+    optimise = optimiser(model, config.train)
+    schedule = scheduler(optimise, config.train, len(batches))
+    model.to(engine.device)
+    course = _resume(folder / LAST, model, optimise, schedule, reporter)
+    wrapped, prepared = engine.prepare(model, optimise)
+    while course.epoch < config.train.epochs and not course.stale(config.train.patience):
+        began, number = time.perf_counter(), course.epoch + 1
+        model.train()
+        steps = reporter.track(batches.epoch(number), f"epoch {number}/{config.train.epochs}", len(batches))
+        terms = train_epoch(wrapped, steps, prepared, schedule, engine, config.train.clip_norm)
+        values, mixing = _validate(model, val, config, engine)
+        values |= {f"train/{name}": value for name, value in terms.items()}
+        values |= {"lr": schedule.get_last_lr()[-1], "seconds": time.perf_counter() - began}
+        _record(course, values, mixing)
+        if engine.is_main_process:
+            _keep(folder, course, model, optimise, schedule, config, materials.vocabulary)
+        engine.wait_for_everyone()
+        tracker.metrics(values, step=number)
+        reporter.epoch(number, config.train.epochs, values)
+    checkpoint.load_model(model, checkpoint.load(folder / BEST)[0], folder / BEST)
+    return Selected(config, materials, model, engine, course)
+
+
+def _validate(model: TextImageModel, val: EncodedSplit, config: RunConfig, engine: Accelerator) -> tuple[Values, dict[str, float]]:
+    """Text-to-image metrics on val in percent, and the mixing they were obtained with. The main process computes for all."""
+    outcome: list[Any] = [None]
+    if engine.is_main_process:
+        options = config.evaluation
+        embedded = embed(model, val, options, engine)
+        fixed = model.mixing()
+        names = list(similarities(model, embedded, slice(0, 1), options, engine.device))
+        mixings = [dict(fixed)] if fixed is not None else candidate_mixings(names)
+        rankings = score(model, embedded, val, options, engine.device, mixings)
+        best = best_mixing(rankings)
+        values = {f"val/t2i/{name}": 100 * value for name, value in rankings[best].summary().items()}
+        outcome = [(values | {f"mixing/{name}": weight for name, weight in mixings[best].items()}, dict(mixings[best]))]
+    broadcast_object_list(outcome)
+    values, mixing = outcome[0]
+    return values, mixing
+
+
+def _record(course: Course, values: Values, mixing: Mapping[str, float]) -> None:
+    course.epoch += 1
+    key = (values["val/t2i/R1"], values["val/t2i/mAP"])
+    better = key > course.best_key
+    course.history.append({"epoch": course.epoch, **values})
+    if better:
+        course.best_epoch, course.mixing = course.epoch, dict(mixing)
+
+
+def _keep(
+    folder: Path,
+    course: Course,
+    model: TextImageModel,
+    optimise: AdamW,
+    schedule: LambdaLR,
+    config: RunConfig,
+    vocabulary: Vocabulary,
+) -> None:
+    """The best first: a kill in between repeats the epoch, which writes the same best again."""
+    weights = checkpoint.model_tensors(model)
+    about = {"config": config.dump(), "vocabulary": vars(vocabulary)}
+    if course.best_epoch == course.epoch:
+        checkpoint.save(folder / BEST, weights, {**about, "epoch": course.epoch, "mixing": course.mixing})
+    tensors, random_state = checkpoint.training_tensors(optimise)
+    checkpoint.save(folder / LAST, weights | tensors, {**about, "course": vars(course), "random": random_state, "schedule": schedule.state_dict()})
+
+
+def _resume(file: Path, model: TextImageModel, optimise: AdamW, schedule: LambdaLR, reporter: Reporter) -> Course:
+    if not file.exists():
+        return Course()
+    tensors, header = checkpoint.load(file)
+    course = Course(**header["course"])
+    checkpoint.load_model(model, tensors, file)
+    checkpoint.restore_training(optimise, tensors, header["random"])
+    schedule.load_state_dict(header["schedule"])
+    for group, rate in zip(optimise.param_groups, schedule.get_last_lr(), strict=True):
+        group["lr"] = rate
+    reporter.note(f"resumed after epoch {course.epoch}")
+    return course
