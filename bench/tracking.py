@@ -121,9 +121,6 @@ class MemoryTracker:
         self.statuses.append(status)
 
 
-# ----------------------------------------------------------------------------------------------------------- MLflow
-
-
 class MLflowTracker:
     """Records to the store that MLFLOW_TRACKING_URI names, else to mlflow.db in the working directory."""
 
