@@ -40,7 +40,7 @@ Plugins = Annotated[list[str] | None, typer.Option("--plugin", metavar="MODULE|F
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option, as train.lr=1e-4; repeatable.")]
 DataRoot = Annotated[Path | None, typer.Option(metavar="DIR", help="Holds the datasets' folders. [TBPS_DATA_ROOT, else data/]")]
 Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where to compute. [auto]")]
-Limit = Annotated[int | None, typer.Option(metavar="N", help="Keep only so much of each split, to try things out.")]
+Limit = Annotated[int | None, typer.Option(metavar="N", help="Keep only N images of each split, to try things out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure (as TBPS_DEBUG=1 does).")]
 

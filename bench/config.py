@@ -73,7 +73,7 @@ class RunConfig(Options):
     seed: int = Field(0, ge=0, description="of everything drawn at random")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
-    limit: int | None = Field(None, ge=1, description="how much of each split is kept, to try things out; null: all")
+    limit: int | None = Field(None, ge=1, description="images kept of each split, to try things out; null: all")
     data_root: Path = Field(default_factory=lambda: Path(os.environ.get("TBPS_DATA_ROOT") or "data"))
     output_dir: Path = Path("results")
     tracker: Literal["mlflow", "none"] = "mlflow"
@@ -105,6 +105,10 @@ class RunConfig(Options):
         for key, value in values.items():
             _put(nested, key, value)
         return self.from_dict(nested)
+
+    def overridden(self, overrides: Sequence[str]) -> RunConfig:
+        """A copy with what `--set` asks for (`train.lr=1e-4`)."""
+        return self.updated(dict(map(_parsed, overrides)))
 
 
 def resolve(

@@ -48,7 +48,8 @@ class ConsoleReporter:
 
     def close(self) -> None:
         """Take down a bar that an error left standing."""
-        self._progress.stop()
+        if self._progress.live.is_started:  # stopping twice would print an empty line
+            self._progress.stop()
 
     def _line(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style=style), soft_wrap=True)
@@ -107,10 +108,12 @@ def _cell(value: Any) -> Text:
 
 def result_table(record: Mapping[str, Any]) -> Table:
     """The metrics of a record (result.json): a row a split and direction, in percent."""
+    metrics = record.get("metrics") or {}
     rows = [
-        (split, direction, *(_percent(values.get(metric)) for metric in METRICS))
-        for split, directions in record.get("metrics", {}).items()
-        for direction, values in (directions or {}).items()
+        (split, direction, *(_percent(metrics[split][direction].get(metric)) for metric in METRICS))
+        for split in ("train", "val", "test")
+        for direction in ("t2i", "i2t")
+        if direction in metrics.get(split, {})
     ]
     title = f"{record.get('model')} on {record.get('dataset')}, seed {record.get('seed')}: percent"
     return table(title, ("split", "direction", *METRICS), rows)
@@ -130,16 +133,14 @@ def context_line(record: Mapping[str, Any]) -> str:
 
 def dry_run_tables(outcome: Mapping[str, Any]) -> list[Table]:
     """What a run would do: sizes of the model, of the data, and of the work."""
-    parameters = outcome.get("parameters", {})
-    towers = [(tower, counts["trained"], counts["frozen"]) for tower, counts in parameters.items()]
-    total = ("all", sum(row[1] for row in towers), sum(row[2] for row in towers))
+    towers = [(tower, counts["trained"], counts["frozen"]) for tower, counts in outcome.get("parameters", {}).items()]
     sizes = [
         (split, *(counts.get(key) for key in ("images", "captions", "identities"))) for split, counts in outcome.get("data", {}).items()
     ]
     work = [("GFLOPs a pair", _giga(outcome.get("flops_per_pair"))), *dict(outcome.get("estimate") or {}).items()]
     return [
         table("input", ("what", "value"), _items(outcome.get("input", {}))),
-        table("parameters", ("tower", "trained", "frozen"), [*towers, total]),
+        table("parameters", ("tower", "trained", "frozen"), towers),
         table("data", ("split", "images", "captions", "identities"), sizes),
         table("work", ("what", "value"), work),
     ]

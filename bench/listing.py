@@ -31,8 +31,9 @@ def presets() -> list[dict[str, Any]]:
 
 
 def runs(output_dir: Path) -> list[dict[str, Any]]:
-    """A row a run folder, whatever state it is in."""
-    return [_run(folder) for folder in sorted(output_dir.glob("*/*/*/seed*"))]
+    """A row a run folder, whatever state it is in. What `--resume never` set aside (`seed0-earlier1`) is left out."""
+    folders = sorted(output_dir.glob("*/*/*/seed*"))
+    return [_run(folder) for folder in folders if folder.name.removeprefix("seed").isdecimal()]
 
 
 def _run(folder: Path) -> dict[str, Any]:

@@ -139,6 +139,13 @@ def test_updated_validates_and_leaves_the_original() -> None:
         config.updated({"train.lr": -1})
 
 
+def test_overridden_reads_values_as_set_does() -> None:
+    assert (
+        resolve(MODEL, DATA).overridden(["train.lr=1e-4", "train.clip_norm=null"]).dump()["train"].items()
+        >= {"lr": 1e-4, "clip_norm": None}.items()
+    )
+
+
 def test_a_config_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         resolve(MODEL, DATA).seed = 3  # type: ignore[misc]
