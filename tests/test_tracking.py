@@ -90,7 +90,7 @@ def stored(database: Path, run_id: str | None) -> Any:
 def client(database: Path) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(f"sqlite:///{database}")
+    return within(60, lambda: MlflowClient(f"sqlite:///{database}"))  # without the warnings of its first use
 
 
 # ---------------------------------------------------------------------------------------------------- what is recorded
