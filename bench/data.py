@@ -64,7 +64,7 @@ def _shared(identities: Sequence[list[int]], n: int) -> list[int]:
 
 def build_labels(split: Split) -> tuple[Tensor, int]:
     """The captions' pids renumbered 0..C-1 in sorted order, (T,) int64; and C."""
-    classes = split.image_pids.unique()  # (C,), sorted
+    classes = torch.tensor(sorted({image.pid for image in split.images}), dtype=torch.int64)  # (C,)
     return torch.searchsorted(classes, split.caption_pids), len(classes)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from bench.contracts import InputSpec, UsageError
@@ -38,7 +38,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _reason(path: Path, error: Exception) -> str:
     if path.stat().st_size == 0:
         return "the file is empty"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "no known image format"
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 

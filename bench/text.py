@@ -29,13 +29,16 @@ PRETRAINED_ADVICE = "give a folder that holds tokenizer.json and config.json, or
 
 # ---------------------------------------------------------------------------------------------------------- phrases
 
-_WORD = re.compile(r"\w+(?:[-'’]\w+)*?(?=['’]s\b)|['’]s\b|\w+(?:[-'’]\w+)*|[^\w\s]")
+_WORD = re.compile(r"\w+(?:[-'’]\w+)*?(?=['’][sS]\b)|['’][sS]\b|\w+(?:[-'’]\w+)*|[^\w\s]")
 _MARKS = {",": ",", "'s": "S", "’s": "S", "&": "C"}
+# Repetitions are bounded, so that the time is linear in the caption whatever stands in it.
+_MODIFIER = r"(?:[RA\#XK]|N[KL](?=[RA\#XKGWNL])|(?<=[DARXK\#CS])G(?=[RA\#XKNLBW])|(?<=[DARXK])W(?=[NL]))"
 _PHRASE = re.compile(
-    r"""(?P<modifiers>(?:[RA\#X]|(?<=[DARX\#CS])G(?=[RGA\#XNB]))+)? # light blue, ripped
-        (?(modifiers)(?:(?:,C?|C)(?:[RA\#X]|(?<=[DARX\#CS])G(?=[RGA\#XNB]))+)*) # and white striped; long, dark
-        (?:(?:(?<=[DA\#X])B)?N+|(?<=[DA\#X])B|(?<=D)X(?![C,]))     # jean shorts; a look; the left
-        (?:S(?:[RA\#X]|G)*N+)*                                     # man's left hand
+    rf"""(?P<modifiers>{_MODIFIER}{{1,9}})?             # light blue; ripped; knee length; down
+        (?(modifiers)(?:(?:,C?|C){_MODIFIER}{{1,9}}){{,9}})      # and white striped; long, dark
+        (?:(?:(?<=[DA\#K])B)?[NL]+                      # jean shorts; walk way
+          |(?<=[DA\#K])B|(?<=[DAK])X)                  # a look; the left
+        (?:S{_MODIFIER}{{,9}}[NL]+)*                      # man's left hand
     """,
     re.VERBOSE,
 )
