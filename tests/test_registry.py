@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -219,6 +220,16 @@ def test_an_entry_point_that_has_a_built_ins_name_is_an_error(monkeypatch: pytes
     entry_point(monkeypatch, "tests.stub_plugin:StubModel")
     with pytest.raises(UsageError, match=r"found twice: in models/out_side\.py and in entry point outside"):
         registry.names("model")
+
+
+@pytest.mark.parametrize("package", ["models", "datasets"])
+def test_a_built_in_imports_of_its_package_shared_parts_only(package: str) -> None:
+    """A family is one file that can be taken away: what two of them need stands in a module that begins with `_`."""
+    for file in (registry.ROOT / package).glob("[a-z]*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        origins = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        origins += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+        assert not [origin for origin in origins if origin.partition(".")[0] == package and not origin.startswith(f"{package}._")], file
 
 
 def test_listing_imports_no_torch() -> None:
