@@ -25,6 +25,8 @@ class ConsoleReporter:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._epoch_seconds: list[float] = []
+        self._unfinished: str | None = None
+        """What the last line of a log waits for."""
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
         if total is None and isinstance(items, Sized):
@@ -47,12 +49,19 @@ class ConsoleReporter:
         self._line("  ".join(parts))
 
     def close(self) -> None:
-        """Take down a bar that an error left standing."""
+        """Take down a bar, or end a line, that an error left standing."""
+        self._end_line()
         if self._progress.live.is_started:  # stopping twice would print an empty line
             self._progress.stop()
 
-    def _line(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style=style), soft_wrap=True)
+    def _line(self, text: str, style: str = "", end: str = "\n") -> None:
+        self._end_line()
+        self._console.print(Text(text, style=style), soft_wrap=True, end=end)
+
+    def _end_line(self) -> None:
+        if self._unfinished is not None:
+            self._unfinished = None
+            self._console.print()
 
     def _bar(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
         """One display for all bars, since loops nest."""
@@ -68,8 +77,9 @@ class ConsoleReporter:
                 self._progress.stop()
 
     def _lines(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
-        of_total = f"/{total}" if total is not None else ""
-        self._line(f"{label}: 0{of_total}")
+        """`label: 24 ... 1.2 s`: begun at the start, completed at the end, a line of its own for each of the two if others came between."""
+        self._line(f"{label}: {total} ... " if total is not None else f"{label} ... ", end="")
+        self._unfinished = label
         began = said = time.monotonic()
         done = 0
         for item in items:
@@ -78,9 +88,14 @@ class ConsoleReporter:
             now = time.monotonic()
             if now - said >= SECONDS_BETWEEN_LINES:
                 said = now
-                left = f", left {duration((total - done) * (now - began) / done)}" if total else ""
-                self._line(f"{label}: {done}{of_total}{left}")
-        self._line(f"{label}: {done} in {duration(time.monotonic() - began)}")
+                left = f"/{total}, left {duration((total - done) * (now - began) / done)}" if total else ""
+                self._line(f"{label}: {done}{left}")
+        seconds = duration(time.monotonic() - began)
+        if self._unfinished == label:
+            self._unfinished = None
+            self._line(seconds)
+        else:
+            self._line(f"{label}: {done} in {seconds}")
 
 
 def duration(seconds: float) -> str:
