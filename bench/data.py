@@ -194,7 +194,7 @@ class PairBatches:
     def __len__(self) -> int:
         """Steps an epoch. A last batch of less than half the size is left out: its gradient would be noise."""
         full, rest = divmod(len(self.labels), self.batch_size)
-        return max(full + (rest * 2 >= self.batch_size), 1)
+        return max(full + (rest >= max(self.batch_size / 2, self.world)), 1)
 
     def epoch(self, number: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `start_step` on."""

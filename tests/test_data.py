@@ -1,0 +1,212 @@
+"""Splits cut short, pixels kept or decoded on demand, and batches that depend on seed, epoch and step only."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.contracts import Batch, ImageRecord, InputSpec, Split, UsageError
+from bench.data import EncodedSplit, ImageStore, PairBatches, build_labels, limited, trimmed
+from bench.images import decode, normalise
+from bench.text import Tokenizer, encode_captions, phrases_of
+
+SPEC = InputSpec(height=6, width=4, mean=(0.5, 0.25, 0.1), std=(0.5, 0.2, 0.1), max_tokens=12, max_phrases=3)
+PIDS = [7, 7, 3, 3, 3, 90, 12, 12]
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """8 images of 4 identities."""
+    root = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(1)
+    pairs = []
+    for number, pid in enumerate(PIDS):
+        Image.fromarray(random.integers(0, 256, (9, 5, 3), dtype=np.uint8)).save(root / f"{number}.png")
+        captions = [f"a red coat and {'very ' * number} green shoes", f"number {number}", "a blue hat"][: 2 + (number % 3 > 0)]
+        pairs.append((ImageRecord(f"{number}.png", pid), captions))
+    return Split.from_pairs("train", root, pairs)
+
+
+@pytest.fixture(scope="module")
+def data(split: Split) -> EncodedSplit:
+    return encoded(split, 2**20)
+
+
+def encoded(split: Split, budget: int, workers: int = 2) -> EncodedSplit:
+    texts = [caption.text for caption in split.captions]
+    captions = encode_captions(texts, Tokenizer.train(texts, 80), SPEC, phrases_of(texts))
+    return EncodedSplit(split, ImageStore(split, SPEC, budget, workers=workers), captions, build_labels(split)[0])
+
+
+def same(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(mine, theirs) for mine, theirs in zip(tensors(one), tensors(other), strict=True))
+
+
+def tensors(batch: Batch) -> list[torch.Tensor]:
+    return [batch.images, batch.labels, *vars(batch.captions).values()]
+
+
+def pictures(images: torch.Tensor) -> Counter[bytes]:
+    return Counter(image.numpy().tobytes() for image in images)
+
+
+class TestLimited:
+    def test_whole_identities_in_order(self, split: Split) -> None:
+        for n, images in [(8, 8), (99, 8), (7, 6), (6, 6), (5, 5)]:
+            cut = limited(split, n)
+            assert cut.images == split.images[:images]
+            assert [split.images[caption.image] for caption in cut.captions] == [
+                split.images[caption.image] for caption in split.captions if caption.image < images
+            ]
+
+    @pytest.mark.parametrize(("n", "paths"), [(1, "0 2"), (2, "0 2"), (3, "0 1 2"), (4, "0 1 2 3")])
+    def test_two_identities_at_least(self, split: Split, n: int, paths: str) -> None:
+        assert [image.path for image in limited(split, n).images] == [f"{number}.png" for number in paths.split()]
+
+    def test_identities_that_alternate(self) -> None:
+        pairs = [(ImageRecord(f"{row}.png", row % 3), ["a coat"]) for row in range(9)]
+        cut = limited(Split.from_pairs("test", Path(), pairs), 7)
+        assert [image.path for image in cut.images] == [f"{row}.png" for row in (0, 1, 3, 4, 6, 7)]
+        assert [caption.image for caption in cut.captions] == list(range(6))
+
+    def test_one_identity_only(self) -> None:
+        pairs = [(ImageRecord(f"{row}.png", 5), ["a coat"]) for row in range(4)]
+        assert len(limited(Split.from_pairs("test", Path(), pairs), 2).images) == 2
+
+    def test_nothing_is_no_limit(self, split: Split) -> None:
+        with pytest.raises(UsageError, match="at least 1"):
+            limited(split, 0)
+
+
+def test_labels_renumber_the_pids_in_sorted_order(split: Split) -> None:
+    labels, n_classes = build_labels(split)
+    assert n_classes == 4
+    assert labels.tolist() == [sorted(set(PIDS)).index(split.images[caption.image].pid) for caption in split.captions]
+
+
+class TestImageStore:
+    @pytest.mark.parametrize("workers", [0, 1, 3])
+    @pytest.mark.parametrize("budget", [8 * 3 * 6 * 4, 8 * 3 * 6 * 4 - 1])
+    def test_kept_or_on_demand_it_gives_the_same(self, split: Split, budget: int, workers: int) -> None:
+        store = ImageStore(split, SPEC, budget, workers=workers)
+        assert store.in_memory == (budget == 576)
+        rows = torch.tensor([5, 0, 5, 7])
+        expected = torch.stack([decode(split.root / split.images[row].path, SPEC) for row in rows.tolist()])
+        assert torch.equal(store.pixels(rows), expected)
+        assert torch.equal(store.images(rows), normalise(expected, SPEC))
+        assert store.images(rows[:0]).shape == (0, 3, 6, 4)
+
+    def test_a_bad_image_is_named(self, split: Split, tmp_path: Path) -> None:
+        (tmp_path / "bad.png").touch()
+        bad = Split.from_pairs("val", tmp_path, [(ImageRecord("bad.png", 1), ["a coat"])])
+        with pytest.raises(UsageError, match=r"bad\.png"):
+            ImageStore(bad, SPEC)
+        with pytest.raises(UsageError, match=r"bad\.png"):
+            ImageStore(bad, SPEC, 0).images(torch.tensor([0]))
+
+    def test_decoding_is_shown(self, split: Split) -> None:
+        shown = []
+
+        def track(items, label, total=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            shown.append((label, total))
+            return items
+
+        ImageStore(split, SPEC, track=track)
+        assert shown == [("decode train", 8)]
+
+
+class TestPairBatches:
+    def test_an_epoch_holds_each_pair_once(self, data: EncodedSplit) -> None:
+        batches = list(PairBatches(data, 7, seed=0, flip_probability=0.0).epoch(1))
+        pixels = data.store.images(torch.tensor([caption.image for caption in data.split.captions]))
+        assert len(pixels) == 21
+        assert pictures(pixels) == pictures(torch.cat([batch.images for batch in batches]))
+        assert Counter(build_labels(data.split)[0].tolist()) == Counter(torch.cat([batch.labels for batch in batches]).tolist())
+
+    def test_a_batch_holds_pairs(self, data: EncodedSplit) -> None:
+        """Each row's caption describes its image: found again by slow search."""
+        batch = next(PairBatches(data, 6, seed=1, flip_probability=0.0).epoch(3))
+        for row in range(6):
+            tokens = batch.captions.tokens[row][batch.captions.token_mask[row]].tolist()
+            matches = [
+                caption.image
+                for place, caption in enumerate(data.split.captions)
+                if data.captions.tokens[place][data.captions.token_mask[place]].tolist() == tokens
+            ]
+            assert any(torch.equal(batch.images[row], data.store.images(torch.tensor([image]))[0]) for image in matches)
+
+    @pytest.mark.parametrize(("size", "steps"), [(21, 1), (20, 1), (12, 2), (14, 2), (15, 1), (100, 1), (1, 21)])
+    def test_steps(self, data: EncodedSplit, size: int, steps: int) -> None:
+        batches = PairBatches(data, size, seed=0)
+        assert len(batches) == len(list(batches.epoch(1))) == steps
+
+    def test_content_depends_on_seed_and_epoch_and_nothing_else(self, data: EncodedSplit) -> None:
+        first = list(PairBatches(data, 4, seed=3).epoch(2))
+        torch.manual_seed(99)
+        again = PairBatches(data, 4, seed=3)
+        next(again.epoch(1))
+        assert all(same(one, other) for one, other in zip(first, again.epoch(2), strict=True))
+        assert not same(first[0], next(again.epoch(1)))
+        assert not same(first[0], next(PairBatches(data, 4, seed=4).epoch(2)))
+
+    def test_an_epoch_goes_on_at_any_step(self, data: EncodedSplit) -> None:
+        batches = PairBatches(data, 4, seed=3)
+        assert all(same(one, other) for one, other in zip(list(batches.epoch(1))[2:], batches.epoch(1, start_step=2), strict=True))
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_prefetched_batches_are_the_same(self, split: Split, data: EncodedSplit, workers: int) -> None:
+        on_demand = PairBatches(encoded(split, 0, workers), 4, seed=3)
+        assert all(same(one, other) for one, other in zip(PairBatches(data, 4, seed=3).epoch(1), on_demand.epoch(1), strict=True))
+
+    def test_stopping_early_leaves_no_thread(self, split: Split) -> None:
+        epoch = PairBatches(encoded(split, 0), 2, seed=3).epoch(1)
+        next(epoch)
+        epoch.close()
+        assert threading.active_count() == 1
+
+    @pytest.mark.parametrize("world", [2, 3])
+    def test_processes_together_see_what_one_does(self, data: EncodedSplit, world: int) -> None:
+        alone = list(PairBatches(data, 6, seed=5).epoch(1))
+        shares = [list(PairBatches(data, 6, seed=5, rank=rank, world=world).epoch(1)) for rank in range(world)]
+        for step, whole in enumerate(alone):
+            parts = [share[step] for share in shares]
+            assert len({len(part.images) for part in parts}) == 1
+            for row in range(len(parts[0].images) * world):
+                assert torch.equal(whole.images[row], parts[row % world].images[row // world])
+                assert whole.labels[row] == parts[row % world].labels[row // world]
+
+    def test_a_last_batch_feeds_every_process(self, data: EncodedSplit) -> None:
+        assert [len(batch.images) for batch in PairBatches(data, 19, seed=5, rank=2, world=3).epoch(1)] == [6]
+        assert [len(batch.images) for batch in PairBatches(data, 2, seed=5, rank=1, world=2).epoch(1)] == [1] * 10
+
+    def test_flips_are_of_the_given_share(self, data: EncodedSplit) -> None:
+        straight, always = (next(PairBatches(data, 20, seed=5, flip_probability=p).epoch(1)) for p in (0.0, 1.0))
+        assert torch.equal(straight.images.flip(-1), always.images)
+        half = next(PairBatches(data, 20, seed=5, flip_probability=0.5).epoch(1))
+        mirrored = [not torch.equal(one, other) for one, other in zip(half.images, straight.images, strict=True)]
+        assert 4 <= sum(mirrored) <= 16
+
+    def test_more_processes_than_pairs(self, data: EncodedSplit) -> None:
+        with pytest.raises(UsageError, match="take fewer"):
+            PairBatches(data, 2, seed=0, rank=0, world=3)
+
+    def test_a_split_without_labels_is_refused(self, data: EncodedSplit) -> None:
+        with pytest.raises(ValueError, match="labels"):
+            PairBatches(EncodedSplit(data.split, data.store, data.captions), 2, seed=0)
+
+
+def test_trimmed_drops_padding_only(data: EncodedSplit) -> None:
+    rows = torch.tensor([0, 1])
+    captions, short = data.captions[rows], trimmed(data.captions[rows])
+    assert short.tokens.shape[1] < captions.tokens.shape[1]
+    assert short.token_mask[:, -1].any()
+    assert short.phrase_token_mask[:, :, -1].any()
+    assert torch.equal(short.tokens[short.token_mask], captions.tokens[captions.token_mask])
+    assert torch.equal(short.phrases[short.phrase_token_mask], captions.phrases[captions.phrase_token_mask])
+    assert torch.equal(short.phrase_mask, captions.phrase_mask)
