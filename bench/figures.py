@@ -79,7 +79,7 @@ def _losses(axes: Axes, history: Sequence[Mapping[str, float]]) -> None:
     import seaborn
 
     terms = list(dict.fromkeys(key for record in history for key in record if key.startswith("train/") and key != "train/loss"))
-    colours = seaborn.color_palette("colorblind", max(len(terms), 1))
+    colours = seaborn.color_palette("colorblind", len(terms))
     if len(terms) != 1:  # a single term is the sum
         _line(axes, history, "train/loss", "sum" if terms else "loss", INK, linewidth=2.6)
     for term, colour in zip(terms, colours, strict=True):
