@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import cos, hypot, pi, sin
 
 from PIL import Image, ImageDraw
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw
 RGB = tuple[int, int, int]
 Point = tuple[float, float]
 
-OVERSAMPLING = 4
+OVERSAMPLING = 3
 """Pixels drawn for one pixel of the image along each axis: the reduction smooths the edges."""
 PARTS = ("head", "hair", "headwear", "glasses", "upper", "lower", "shoes", "carried", "logo")
 BODY = len(PARTS) + 1
@@ -33,12 +34,14 @@ class Cloth:
         return replace(self, colour=shade(self.colour, factor), accent=shade(self.accent, factor))
 
 
+@lru_cache(maxsize=4096)
 def shade(colour: RGB, factor: float) -> RGB:
     """The colour made darker (below 1) or lighter."""
     red, green, blue = (max(0, min(255, round(channel * factor))) for channel in colour)
     return red, green, blue
 
 
+@lru_cache(maxsize=4096)
 def blend(one: RGB, other: RGB, share: float) -> RGB:
     """`share` of the other colour in the one."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
@@ -60,8 +63,8 @@ def oval(x: float, y: float, rx: float, ry: float, corners: int = 20) -> list[Po
     return [(x + rx * cos(2 * pi * k / corners), y + ry * sin(2 * pi * k / corners)) for k in range(corners)]
 
 
-def limb(joints: Sequence[Point], widths: Sequence[float]) -> list[Point]:
-    """The outline of a limb that runs through the joints, as wide as said at each."""
+def limb(joints: Sequence[Point], widths: Sequence[float], *, hem: bool = False) -> list[Point]:
+    """The outline of a limb that runs through the joints, as wide as said at each, with round ends; with a hem the last is cut straight."""
     left: list[Point] = []
     right: list[Point] = []
     for k, ((x, y), width) in enumerate(zip(joints, widths, strict=True)):
@@ -70,7 +73,16 @@ def limb(joints: Sequence[Point], widths: Sequence[float]) -> list[Point]:
         dx, dy = width / 2 * (y1 - y0) / length, width / 2 * (x0 - x1) / length
         left.append((x + dx, y + dy))
         right.append((x - dx, y - dy))
-    return left + right[::-1]
+    end = [] if hem else _cap(joints[-2], joints[-1], widths[-1])
+    return [*_cap(joints[1], joints[0], widths[0]), *left, *end, *right[::-1]]
+
+
+def _cap(before: Point, end: Point, width: float) -> list[Point]:
+    """What rounds off the end of a limb that comes from `before`."""
+    (x0, y0), (x, y) = before, end
+    length = hypot(x - x0, y - y0) or 1.0
+    along, across = (x - x0) / length * width / 2, (y - y0) / length * width / 2
+    return [(x + along * c + across * s, y + across * c - along * s) for c, s in ((0.7, 0.7), (1.0, 0.0), (0.7, -0.7))]
 
 
 class Canvas:
@@ -120,10 +132,9 @@ class Canvas:
         placed = self._placed(points, OVERSAMPLING)
         x0, y0 = (int(min(point[axis] for point in placed)) for axis in (0, 1))
         x1, y1 = (int(max(point[axis] for point in placed)) + 1 for axis in (0, 1))
-        ground = self.picture.crop((x0, y0, x1, y1))
-        mask = Image.new("L", ground.size)
-        ImageDraw.Draw(mask).polygon([(x - x0, y - y0) for x, y in placed], fill=255)
-        self.picture.paste(ground.point(lambda value: value * factor), (x0, y0), mask)
+        mask = Image.new("L", (x1 - x0, y1 - y0))
+        ImageDraw.Draw(mask).polygon([(x - x0, y - y0) for x, y in placed], fill=round(255 * (1 - factor)))
+        self.picture.paste((0, 0, 0), (x0, y0), mask)
 
     def _weave(self, placed: list[Point], cloth: Cloth) -> None:
         """Fill a placed polygon with patterned cloth. The pattern hangs on the body, not on the polygon."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from datasets._walkers_body import Body
 from datasets._walkers_canvas import Canvas, Cloth, blend, limb, oval, rounded, shade
-from datasets._walkers_figure import Body
 
 
 def draw_carried(canvas: Canvas, kind: str, cloth: Cloth, body: Body, view: str) -> None:
@@ -91,12 +91,12 @@ def _shopping_bag(canvas: Canvas, cloth: Cloth, body: Body, view: str) -> None:
 def _suitcase(canvas: Canvas, cloth: Cloth, body: Body, view: str) -> None:
     """On wheels: behind who walks past, beside who walks towards."""
     x, y = body.hand
-    box = x - 0.1 if view == "side" else x + 0.03
+    box, half = (x - 0.1, 0.085) if view == "side" else (x + 0.01, 0.066)
     for side in (-1, 1):
         canvas.stroke([(x, y), (box + side * 0.03, 0.7)], (90, 92, 98), 0.01, "carried")
-        canvas.shape(oval(box + side * 0.055, 0.985, 0.016, 0.016, 10), Cloth((40, 40, 44)), "carried", edge=1)
-    canvas.shape(rounded([(box - 0.085, 0.7), (box + 0.085, 0.7), (box + 0.085, 0.975), (box - 0.085, 0.975)], 1), cloth, "carried")
-    for offset in (-0.04, 0.0, 0.04):
+        canvas.shape(oval(box + side * half * 0.65, 0.985, 0.016, 0.016, 10), Cloth((40, 40, 44)), "carried", edge=1)
+    canvas.shape(rounded([(box - half, 0.7), (box + half, 0.7), (box + half, 0.975), (box - half, 0.975)], 1), cloth, "carried")
+    for offset in (-half / 2, 0.0, half / 2):
         canvas.stroke([(box + offset, 0.735), (box + offset, 0.945)], shade(cloth.colour, 0.78), 0.009)
 
 

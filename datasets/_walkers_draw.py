@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from datasets._walkers_body import Pose, pose_body
 from datasets._walkers_canvas import OVERSAMPLING, PARTS, RGB, Canvas, Cloth, oval
 from datasets._walkers_carried import draw_carried
-from datasets._walkers_figure import Pose, draw_arm, draw_legs, draw_trunk, pose_body
+from datasets._walkers_clothes import draw_arm, draw_legs, draw_trunk
 from datasets._walkers_head import draw_head
 from datasets._walkers_identity import NONE, Identity
 from datasets._walkers_scene import draw_background, draw_occluder
@@ -53,7 +54,7 @@ _LEAST_PIXELS: Mapping[str, float] = {
     "lower": 140,
     "shoes": 26,
     "carried": 20,
-    "logo": 18,
+    "logo": 45,
 }
 """Pixels of a part, in an image of 128 x 64, below which no one would speak of it."""
 
@@ -208,9 +209,10 @@ def _seen(parts: Image.Image, whole: NDArray[np.int64], height: int) -> dict[str
     pixels, counts, seen = np.asarray(parts), _counts(parts), {}
     for place, part in enumerate(PARTS, start=1):
         if counts[place]:
-            rows, columns = np.nonzero(pixels == place)
+            here = pixels == place
+            rows, columns = np.flatnonzero(here.any(axis=1)), np.flatnonzero(here.any(axis=0))
             share = float(counts[place] / whole[place])
             clear = share >= 0.5 and counts[place] >= _LEAST_PIXELS[part] * (height / 128) ** 2
-            box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+            box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
             seen[part] = PartSeen(box, round(share, 3), bool(clear))
     return seen

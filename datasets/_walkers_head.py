@@ -66,13 +66,9 @@ def _hair_behind(canvas: Canvas, style: str, hair: Cloth, view: str) -> None:
     """What falls behind face and neck."""
     back = hair.darker(0.86)
     if style == "long" and view == "front":
-        canvas.shape(
-            rounded(
-                [(-0.05, 0.02), (0.05, 0.02), (0.076, 0.1), (0.082, 0.25), (0.03, 0.265), (-0.03, 0.265), (-0.082, 0.25), (-0.076, 0.1)]
-            ),
-            back,
-            "hair",
-        )
+        for side in (-1, 1):
+            strand = [(side * 0.048, 0.05), (side * 0.064, 0.13), (side * 0.066, 0.23)]
+            canvas.shape(limb(strand, [0.03, 0.046, 0.03]), back, "hair")
     elif style == "ponytail" and view == "front":
         canvas.shape(limb([(0.03, 0.05), (0.078, 0.09), (0.082, 0.2)], [0.035, 0.045, 0.02]), back, "hair")
 

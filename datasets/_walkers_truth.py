@@ -21,16 +21,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets._walkers_captions import Caption
 from datasets._walkers_draw import Picture
 from datasets._walkers_identity import Identity
+from datasets._walkers_spans import Caption
 
 FORMAT = 1
 VIEW = "image.view"
@@ -48,8 +47,8 @@ def identity_truth(identity: Identity) -> Truth:
 
 def image_truth(identity: Identity, picture: Picture, captions: Iterable[Caption]) -> Truth:
     """What the file says of an image."""
-    mentions = [[asdict(mention) for mention in caption.mentions] for caption in captions]
-    parts = {part: asdict(seen) for part, seen in picture.parts.items()}
+    mentions = [[dict(vars(mention)) for mention in caption.mentions] for caption in captions]
+    parts = {part: dict(vars(seen)) for part, seen in picture.parts.items()}
     return {"pid": identity.pid, "view": picture.view, "parts": parts, "mentions": mentions}
 
 

@@ -20,10 +20,11 @@ from pydantic import Field
 
 from bench.contracts import Dataset, Options, Split, SplitName, Track, silently
 from datasets._annotations import read_records
-from datasets._walkers_captions import Caption, write_caption
+from datasets._walkers_captions import write_caption
 from datasets._walkers_draw import Picture, draw_picture
 from datasets._walkers_identity import Identity, draw_identities
 from datasets._walkers_phrases import misread, speakable
+from datasets._walkers_spans import Caption
 from datasets._walkers_truth import FORMAT, identity_truth, image_truth, known_facts, oracle_r1, read_truth, stated_facts
 
 VERSION = 1
