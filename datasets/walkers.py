@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from bench.contracts import Dataset, Options, Split, SplitName, Track, silently
+from bench.contracts import Dataset, Options, Split, SplitName, Track, UsageError, silently
 from datasets._annotations import read_records
 from datasets._walkers_captions import write_caption
 from datasets._walkers_draw import Picture, draw_picture
@@ -73,11 +73,14 @@ class Walkers(Dataset):
         """Draw the set if it is not there. It appears whole or not at all: a half-written one is never read."""
         if self._is_whole():
             return
-        self.root.mkdir(parents=True, exist_ok=True)
         unfinished = self.root / f".{self.folder.name}-{uuid4().hex}"
         try:
             self._write(unfinished, track)
             self._publish(unfinished)
+        except OSError as error:
+            raise UsageError(
+                f"walkers: cannot be drawn into {self.root} ({error.strerror}); name a place to write to with --data-root"
+            ) from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
