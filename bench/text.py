@@ -25,7 +25,9 @@ from bench.contracts import Captions, InputSpec, Track, UsageError, silently
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 FILE = "tokenizer.json"
-PRETRAINED_ADVICE = "give a folder that holds tokenizer.json and config.json, or run `hf download <id>` once where there is a network"
+PRETRAINED_ADVICE = (
+    "give a folder that holds tokenizer.json (or vocab.txt and config.json), or run `hf download <id>` once where there is a network"
+)
 
 # ---------------------------------------------------------------------------------------------------------- phrases
 
@@ -223,13 +225,12 @@ def encode_captions(captions: Sequence[str], tokenizer: Tokenizer, spec: InputSp
     """
     tokens, token_mask = tokenizer.encode(captions, spec.max_tokens)  # (T, L)
     slots = _slots(captions, phrases, spec.max_phrases) if spec.max_phrases else [[] for _ in captions]
-    n_slots = max(spec.max_phrases, 0)
-    phrase_mask = torch.tensor([[place < len(texts) for place in range(n_slots)] for texts in slots], dtype=torch.bool)
-    phrase_mask = phrase_mask.view(len(captions), n_slots)  # (T, P)
+    shape = len(captions), spec.max_phrases
+    phrase_mask = torch.tensor([[place < len(texts) for place in range(shape[1])] for texts in slots], dtype=torch.bool).view(shape)
     distinct = {text: row for row, text in enumerate(sorted({text for texts in slots for text in texts}))}  # few thousand, not T x P
     vocabulary, vocabulary_mask = _with_filler(list(distinct), tokenizer, spec)  # (U + 1, M)
-    rows = torch.full((len(captions), n_slots), -1)
-    rows[phrase_mask] = torch.tensor([distinct[text] for texts in slots for text in texts], dtype=torch.int64)  # (T, P)
+    rows = torch.full(shape, -1)  # (T, P)
+    rows[phrase_mask] = torch.tensor([distinct[text] for texts in slots for text in texts], dtype=torch.int64)
     return Captions(tokens, token_mask, vocabulary[rows], vocabulary_mask[rows], phrase_mask)
 
 
