@@ -228,8 +228,9 @@ class _Writer:
 
     def _outfit(self) -> Sentence:
         """`The lady's outfit consists of a red coat and black boots`."""
-        if not (worn := self._take([part for part in _CLOTHES if f"{part}.type" in self._facts], 3)):
+        if len([part for part in self._left if part in _CLOTHES]) < 2:
             return self._plain()
+        worn = self._take(_CLOTHES, 3)
         self._dressed = True
         owner = self._gender(f"{self._pick(*words.PEOPLE[self._facts['person.gender']])}'s")
         return [self._pick("the ", "this "), owner, self._pick(" outfit consists of ", " clothes are "), *self._named(worn)]

@@ -50,6 +50,8 @@ class Namer:
 
     def __init__(self, facts: Facts, random: Random, possessive: str) -> None:
         self.facts, self._random, self._possessive = facts, random, possessive
+        self._colours = {name: random.choice(spellings) for name, spellings in words.COLOURS.items()}  # one spelling a caption
+        self._hair_colours = {**self._colours, **{name: random.choice(spellings) for name, spellings in words.HAIR_COLOURS.items()}}
 
     def name(self, part: str) -> Phrase:
         """A noun phrase with its article."""
@@ -72,7 +74,7 @@ class Namer:
 
     def _colour_word(self, part: str) -> str:
         value = self.facts[f"{part}.colour"]
-        return self._random.choice((words.HAIR_COLOURS if part == "hair" else words.COLOURS).get(value, (value,)))
+        return (self._hair_colours if part == "hair" else self._colours).get(value, value)
 
     def _noun(self, part: str) -> tuple[str, str, Facts]:
         """A word for the thing, what goes before its colour, and what both state: a vague word states nothing."""

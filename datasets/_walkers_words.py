@@ -8,7 +8,7 @@ Words = Mapping[str, Sequence[str]]
 
 COLOURS: Words = {"grey": ("grey", "gray"), "purple": ("purple", "purple", "violet")}
 """Colours that go by another name than their own."""
-HAIR_COLOURS: Words = {"grey": ("grey", "gray"), "blond": ("blond", "blonde"), "red": ("red", "ginger")}
+HAIR_COLOURS: Words = {"blond": ("blond", "blonde"), "red": ("red", "ginger")}
 
 NOUNS: Mapping[str, Words] = {
     "upper": {
