@@ -30,8 +30,8 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 PARENT_TAG = "mlflow.parentRunId"
 """A run whose tags hold its parent's run id under this key is shown as the parent's child (a study's trial)."""
 DEFAULT_URI = "sqlite:///mlflow.db"
-PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT, DIGEST_LIMIT = 6000, 5000, 250, 36
-"""Characters that MLflow stores of a value, a tag, a name and a data set's digest."""
+PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT, DIGEST_LIMIT = 6000, 5000, 250, 16
+"""Characters at most of a value, a tag, a name and a data set's digest; MLflow takes 36 of the last, which is no sight."""
 OPENING, UPLOAD, CLOSING = 60.0, 120.0, 10.0
 """Seconds until a call into MLflow is given up: to open a store, to copy a file, to stop sampling the machine."""
 
