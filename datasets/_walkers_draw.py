@@ -16,7 +16,7 @@ from datasets._walkers_canvas import OVERSAMPLING, PARTS, RGB, Canvas, Cloth, ov
 from datasets._walkers_carried import draw_carried
 from datasets._walkers_clothes import draw_arm, draw_legs, draw_trunk
 from datasets._walkers_head import draw_head
-from datasets._walkers_identity import NONE, Identity
+from datasets._walkers_identity import Identity
 from datasets._walkers_scene import draw_background, draw_occluder
 
 Box = tuple[int, int, int, int]
@@ -110,34 +110,32 @@ def _draw_shadow(canvas: Canvas) -> None:
 
 
 def _draw_pedestrian(canvas: Canvas, identity: Identity, pose: Pose) -> None:
+    """From what is behind to what is in front."""
     attributes, cloths = identity.attributes, wardrobe(identity)
     body, carried, view = pose_body(attributes, pose), attributes["carried.type"], pose.view
     far, near = body.arms
+    hidden = view == "back" and carried == "book"  # held before the chest
+
+    def carry(*kinds: str) -> None:
+        if carried in kinds:
+            draw_carried(canvas, carried, cloths["carried"], body, view)
+
     if view == "side":
-        canvas.top += (0.942 - max(leg.end[1] for leg in body.legs)) * canvas.height
+        canvas.top += (0.942 - max(leg.end[1] for leg in body.legs)) * canvas.height  # the lower foot stands on the ground
         draw_arm(canvas, attributes, cloths, far, body.girth, dim=0.8)
-    if view == "back" and carried == "book":
-        _arm_with(canvas, identity, cloths, pose)
-    if carried == "suitcase":
-        draw_carried(canvas, carried, cloths["carried"], body, view)
+    if hidden:
+        draw_arm(canvas, attributes, cloths, near, body.girth)
+        carry("book")
+    carry("suitcase")
     draw_legs(canvas, attributes, cloths, body, pose)
     draw_trunk(canvas, attributes, cloths["upper"], body, pose)
     if view != "side":
         draw_arm(canvas, attributes, cloths, far, body.girth)
-    if carried == "backpack":
-        draw_carried(canvas, carried, cloths["carried"], body, view)
+    carry("backpack")
     draw_head(canvas, attributes, cloths, view)
-    if not (view == "back" and carried == "book"):
+    if not hidden:
         draw_arm(canvas, attributes, cloths, near, body.girth)
-    if carried not in (NONE, "backpack", "suitcase") and not (view == "back" and carried == "book"):
-        draw_carried(canvas, carried, cloths["carried"], body, view)
-
-
-def _arm_with(canvas: Canvas, identity: Identity, cloths: Mapping[str, Cloth], pose: Pose) -> None:
-    """What the body hides from behind: the bent arm and the book."""
-    body = pose_body(identity.attributes, pose)
-    draw_arm(canvas, identity.attributes, cloths, body.arms[1], body.girth)
-    draw_carried(canvas, identity.attributes["carried.type"], cloths["carried"], body, pose.view)
+        carry("handbag", "shoulder bag", "shopping bag", "umbrella", "book", "phone")
 
 
 def wardrobe(identity: Identity) -> dict[str, Cloth]:

@@ -17,7 +17,7 @@ from datasets._annotations import read_records
 from datasets._walkers_draw import draw_picture
 from datasets._walkers_identity import NONE, VALUES, draw_identities
 from datasets._walkers_truth import Truth, known_facts, read_truth, stated_facts
-from datasets.walkers import Walkers, WalkersOptions
+from datasets.walkers import VERSION, Walkers, WalkersOptions
 
 SMALL = WalkersOptions(size="tiny", height=48, width=24)
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -98,7 +98,7 @@ def test_spans_hold_the_words_that_state(walkers: Walkers, truth: Truth) -> None
         assert said == said.strip()
         for fact, value in mention["states"].items():
             if fact.endswith(("colour", "pattern", "sleeves")):
-                assert any(word in said for word in words.get(value, value).split("|")), (said, fact, value)
+                assert any(word in said.lower() for word in words.get(value, value).split("|")), (said, fact, value)
 
 
 def test_phrases_of_a_caption_do_not_overlap(walkers: Walkers, truth: Truth) -> None:
@@ -134,6 +134,12 @@ def test_twins_differ_in_exactly_one_attribute_and_share_a_split() -> None:
             twin = identities[identity.twin]
             differing = [key for key in VALUES if identity.attributes[key] != twin.attributes[key]]
             assert (twin.twin, twin.split, twin.looks, len(differing)) == (identity.pid, identity.split, identity.looks, 1)
+
+
+def test_version_stands_for_these_identities() -> None:
+    """Where this fails, raise VERSION in datasets/walkers.py, or sets that were drawn before would pass for new ones."""
+    identities = draw_identities(seed=0, sizes={"train": 50}, twins=0.5)
+    assert (VERSION, hashlib.sha256(repr(identities).encode()).hexdigest()[:12]) == (2, "a66878f8fb7b")
 
 
 def test_no_two_identities_of_a_split_are_alike() -> None:
