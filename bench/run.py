@@ -70,7 +70,7 @@ def _train_and_test(
     result = draft | _outcome(selected, val, test)
     result["seconds"] = {"until trained": trained - began, "evaluation": time.perf_counter() - trained}
     if selected.engine.is_main_process:
-        _leave(folder, result, selected, test, tracker, reporter)
+        _leave(folder, result, selected, val, test, tracker, reporter)
     return RunResult(folder, result)
 
 
@@ -147,7 +147,7 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
     )
     counts = {f"{name} {what}": count for name, sizes in draft["data"]["splits"].items() for what, count in sizes.items()}
     tracker.dataset(config.dataset_name, fingerprint, config.dataset_name, counts, "train, val and test")
-    draft["mlflow_run_id"] = tracker.run_id
+    draft["mlflow_run_id"] = tracker.run_id or earlier.get("mlflow_run_id")
     checkpoint.write_text(folder / "config.yaml", yaml.safe_dump(config.dump(), sort_keys=False))
     record.write(folder, draft)
     return draft
@@ -175,31 +175,45 @@ def _outcome(selected: Selected, val: Evaluated, test: Evaluated) -> dict[str, A
     }
 
 
-def _leave(folder: Path, result: dict[str, Any], selected: Selected, test: Evaluated, tracker: Tracker, reporter: Reporter) -> None:
-    """Files first, the record last: a folder whose record says `finished` is whole."""
+def _leave(folder: Path, result: dict[str, Any], selected: Selected, val: Evaluated, test: Evaluated, tracker: Tracker, reporter: Reporter) -> None:
+    """Numbers first, then the record, which makes the folder whole; then what is for looking at."""
     history = selected.course.history
     checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(values) + "\n" for values in history))
     test.write_per_query(folder / "per_query.parquet")
-    title = f"{result['model']} on {result['dataset']}, seed {result['seed']}"
-    ceiling, chance = result["ceiling"], result["chance"]["t2i"]["R1"]
-    figures = folder / "figures"
-    curves(history, figures / "curves.png", title=title, chance=chance, ceiling=ceiling, selected=result["selected_epoch"])
-    retrieval_sheet(test.sheet_rows(selected), figures / "retrieval.png", title=f"{title}: test queries and their nearest images")
-    tracker.metrics(
-        {
-            f"{'selected/' if split == 'val' else ''}{split}/{direction}/{name}": value
-            for split, directions in result["metrics"].items()
-            for direction, values in directions.items()
-            for name, value in values.items()
-        },
-        step=result["selected_epoch"],
-    )
-    extra = {"chance/t2i/R1": chance} | ({"ceiling/t2i/R1": ceiling} if ceiling is not None else {})
-    tracker.metrics(extra, step=result["selected_epoch"])
     record.write(folder, result)
-    for path in (folder / "config.yaml", folder / record.RESULT, folder / "metrics.jsonl", figures / "curves.png", figures / "retrieval.png"):
-        tracker.artifact(path, "figures" if path.parent == figures else None)
+    tracker.metrics(_final_metrics(result), step=result["selected_epoch"])
+    files = [folder / name for name in ("config.yaml", record.RESULT, "metrics.jsonl", "per_query.parquet")]
+    for path in files:
+        tracker.artifact(path)
+    for path in _draw(folder / "figures", result, selected, val, test, reporter):
+        tracker.artifact(path, "figures")
     reporter.note(f"results: {folder}")
+
+
+def _final_metrics(result: dict[str, Any]) -> dict[str, float]:
+    """What a comparison looks at: test once, and val at the selected epoch (`val/...` is the curve over epochs)."""
+    values = {
+        f"{'selected/' if split == 'val' else ''}{split}/{direction}/{name}": value
+        for split, directions in result["metrics"].items()
+        for direction, summary in directions.items()
+        for name, value in summary.items()
+    }
+    known = {"chance/t2i/R1": result["chance"]["t2i"]["R1"], "ceiling/t2i/R1": result["ceiling"]}
+    return values | {name: value for name, value in known.items() if value is not None}
+
+
+def _draw(folder: Path, result: dict[str, Any], selected: Selected, val: Evaluated, test: Evaluated, reporter: Reporter) -> list[Path]:
+    """Curves and a retrieval sheet. A disk that is full by now costs the pictures, not the run."""
+    title = f"{result['model']} on {result['dataset']}, seed {result['seed']}"
+    lines = reference_lines(selected.materials.dataset, val.data)
+    made = [folder / "curves.png", folder / "retrieval.png"]
+    try:
+        chance = lines["chance"]["t2i"]["R1"]
+        curves(selected.course.history, made[0], title=title, chance=chance, ceiling=lines["ceiling"], selected=result["selected_epoch"])
+        retrieval_sheet(test.sheet_rows(selected), made[1], title=f"{title}: test queries and their nearest images")
+    except OSError as error:
+        reporter.warn(f"the figures could not be written ({error}); the numbers are whole")
+    return [path for path in made if path.exists()]
 
 
 # ---------------------------------------------------------------------------------------------------- saved runs
