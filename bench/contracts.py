@@ -99,6 +99,9 @@ class Split:
     def n_identities(self) -> int:
         return len({image.pid for image in self.images})
 
+    def sizes(self) -> dict[str, int]:
+        return {"identities": self.n_identities, "images": len(self.images), "captions": len(self.captions)}
+
 
 # ---------------------------------------------------------------------------------------------------------- dataset
 

@@ -10,7 +10,7 @@ from accelerate.utils import set_seed
 
 from bench import registry
 from bench.config import RunConfig
-from bench.contracts import Dataset, InputSpec, Split, SplitName, TextImageModel, Vocabulary
+from bench.contracts import Captions, Dataset, InputSpec, Split, SplitName, TextImageModel, Vocabulary
 from bench.data import EncodedSplit, ImageStore, build_labels, limited
 from bench.progress import Reporter
 from bench.text import Tokenizer, encode_captions, phrases_of
@@ -38,12 +38,16 @@ class Materials:
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(n_tokens=len(self.tokenizer), n_classes=self.split("train").n_identities)
 
+    def captions(self, name: SplitName) -> Captions:
+        """The captions of a split as tokens, with their phrases."""
+        texts, spec = [caption.text for caption in self.split(name).captions], self.spec
+        phrases = phrases_of(texts, self.config.output_dir / ".cache" / "phrases", self.reporter.track) if spec.max_phrases else []
+        return encode_captions(texts, self.tokenizer, spec, phrases)
+
     def encoded(self, name: SplitName) -> EncodedSplit:
         """A split with its pixels decoded and its captions as tokens."""
         split, spec = self.split(name), self.spec
-        texts = [caption.text for caption in split.captions]
-        phrases = phrases_of(texts, self.config.output_dir / ".cache" / "phrases", self.reporter.track) if spec.max_phrases else []
-        captions = encode_captions(texts, self.tokenizer, spec, phrases or [()] * len(texts))
+        captions = self.captions(name)
         labels = build_labels(split)[0] if name == "train" else None
         store = ImageStore(split, spec, track=self.reporter.track, workers=self.config.train.workers)
         return EncodedSplit(split, store, captions, labels)

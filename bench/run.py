@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from bench import checkpoint, record
 from bench.config import RunConfig, config_hash, flatten, run_folder
 from bench.contracts import SplitName
+from bench.dryrun import dry_run as dry_run
 from bench.errors import UsageError
 from bench.evaluation import Evaluated, evaluate, reference_lines, saved
 from bench.figures import curves, retrieval_sheet
@@ -135,7 +136,7 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
     draft = record.beginning(config)
     fingerprint = materials.dataset.fingerprint()
     names: tuple[SplitName, ...] = ("train", "val", "test")
-    draft["data"] = {"fingerprint": fingerprint, "splits": {name: _sizes(materials, name) for name in names}}
+    draft["data"] = {"fingerprint": fingerprint, "splits": {name: materials.split(name).sizes() for name in names}}
     tags = {"model": config.model_name, "dataset": config.dataset_name, "protocol": draft["protocol"], "seed": str(config.seed)}
     tags |= {"dataset_fingerprint": fingerprint, "git_commit": draft["environment"]["git_commit"], "selection": "val t2i R1"}
     tracker.start(
@@ -151,11 +152,6 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
     checkpoint.write_text(folder / "config.yaml", yaml.safe_dump(config.dump(), sort_keys=False))
     record.write(folder, draft)
     return draft
-
-
-def _sizes(materials: Materials, name: SplitName) -> dict[str, int]:
-    split = materials.split(name)
-    return {"identities": split.n_identities, "images": len(split.images), "captions": len(split.captions)}
 
 
 # ------------------------------------------------------------------------------------------------------- after a run
@@ -242,7 +238,7 @@ def evaluate_saved(
         **reference_lines(selected.materials.dataset, evaluated.data),
         "selected_epoch": selected.course.best_epoch,
         "mixing": dict(selected.mixing),
-        "data": {"fingerprint": selected.materials.dataset.fingerprint(), "splits": {split: _sizes(selected.materials, split)}},
+        "data": {"fingerprint": selected.materials.dataset.fingerprint(), "splits": {split: evaluated.data.split.sizes()}},
     }
     return RunResult(file.parent, result)
 
