@@ -184,7 +184,8 @@ def _filmed(image: Image.Image, random: Random) -> Image.Image:
     if scale < 0.9:
         small = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = image.resize(small, Image.Resampling.BILINEAR).resize((width, height), Image.Resampling.BICUBIC)
-    image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.0, 0.5) * height / 128))
+    if (blur := random.uniform(0.0, 0.5)) > 0.2:
+        image = image.filter(ImageFilter.GaussianBlur(blur * height / 128))
     pixels = np.asarray(image, dtype=np.float32)
     cast = np.array([random.uniform(0.94, 1.06) for _ in range(3)], dtype=np.float32)
     pixels = (pixels - 128) * random.uniform(0.88, 1.06) + 128

@@ -1,7 +1,7 @@
 """Where they walk: backgrounds, and what stands between pedestrian and camera.
 
-Scene units: the image's height is 1, x runs from 0 to the image's width. Backgrounds are drawn small and enlarged, so they
-look out of focus.
+Scene units: the image's height is 1, x runs from 0 to the image's width. Backgrounds are muted and low in contrast, so
+that the pedestrian stands out.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from random import Random
 from PIL import Image, ImageDraw
 
 from datasets._walkers_canvas import OVERSAMPLING, RGB, Canvas, Point, blend, oval, rounded, shade
-
-_BACKGROUND_OVERSAMPLING = 2
 
 
 class Scene:
@@ -36,10 +34,9 @@ class Scene:
 def draw_background(random: Random, width: int, height: int) -> Image.Image:
     """A background, OVERSAMPLING times as large as the image."""
     light = random.uniform(0.86, 1.1)
-    scale = _BACKGROUND_OVERSAMPLING
-    scene = Scene(width * scale, height * scale, (200, 200, 200))
+    scene = Scene(width * OVERSAMPLING, height * OVERSAMPLING, (200, 200, 200))
     random.choice((_street, _wall, _park, _shop, _pavement))(scene, random, light)
-    return scene.picture.resize((width * OVERSAMPLING, height * OVERSAMPLING), Image.Resampling.BILINEAR)
+    return scene.picture
 
 
 def _muted(random: Random, light: float, *colours: RGB) -> RGB:

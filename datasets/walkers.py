@@ -27,7 +27,7 @@ from datasets._walkers_phrases import misread, speakable
 from datasets._walkers_spans import Caption
 from datasets._walkers_truth import FORMAT, identity_truth, image_truth, known_facts, oracle_r1, read_truth, stated_facts
 
-VERSION = 2
+VERSION = 3
 """Raise it whenever the same parameters come to give other pictures, captions or truth."""
 CAPTIONS = 2
 """Captions an image."""
