@@ -5,7 +5,10 @@ Dimension letters: N images, T captions, L tokens, D width, h w grid of a featur
 
 from __future__ import annotations
 
+import logging
+import sys
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,37 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.contracts import Options, UsageError
+from models._timm import import_timm
 
-
-def _import_timm() -> Any:
-    """Import timm, also where torchvision's compiled part does not fit this torch.
-
-    timm imports torchvision, whose registry wheels are built for the CUDA build of torch. Beside a CPU build their operators
-    are not there, and the import fails on `torchvision::nms`. No operator is used here, so declaring the two is enough.
-    """
-    try:
-        import timm
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        _declare_torchvision_operators()
-        import timm
-    return timm
-
-
-def _declare_torchvision_operators() -> None:
-    import sys
-
-    for name in [name for name in sys.modules if name.split(".")[0] in ("torchvision", "timm")]:
-        del sys.modules[name]  # half imported
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _KEPT.append(library)
-
-
-_KEPT: list[Any] = []
-"""A torch Library's declarations live as long as it does."""
+SWIN_MODULES = ("swin_transformer", "swin_transformer_v2")
+"""Where timm keeps what has stages of blocks with windows, as this tower expects."""
 
 
 class ImageTowerOptions(Options):
@@ -109,9 +85,10 @@ class ImageTower(nn.Module):
         self.earlier_width: int = self.swin.feature_info[-2]["num_chs"]
         self.tap = WindowTap(self.swin.layers[-2].blocks[-1], self.earlier_width) if tap_windows else None
         if options.frozen:
-            self.requires_grad_(False)
+            self.swin.requires_grad_(False)  # not the tap's norm, which is not loaded either
 
     def forward(self, images: Tensor) -> Maps:
+        """(N, 3, H, W) -> its maps."""
         stages = len(self.swin.feature_info)
         last, (earlier,) = self.swin.forward_intermediates(images, indices=[stages - 2])  # (N, h, w, D), (N, D', h', w')
         windows = self.tap.read(len(images)) if self.tap is not None else None
@@ -127,50 +104,65 @@ class WindowTap(nn.Module):
 
     def __init__(self, block: nn.Module, width: int) -> None:
         super().__init__()
-        self._block = [block]  # in a list: its parameters are the tower's, not ours
+        self._block: list[Any] = [block]  # in a list: its parameters are the tower's, not ours
         self.norm = nn.LayerNorm(width)
         self._attended: Tensor | None = None
-        block.attn.register_forward_hook(self._keep)  # type: ignore[union-attr, operator]
+        self._block[0].attn.register_forward_hook(self._keep)
+
+    @property
+    def n_windows(self) -> int:
+        """Windows of the block, by its input's size; one that the border cuts counts as a whole."""
+        block = self._block[0]
+        return prod(-(-side // window) for side, window in zip(block.input_resolution, block.window_size, strict=True))
 
     def _keep(self, module: nn.Module, inputs: object, output: Tensor) -> None:
         self._attended = output  # (N * windows, tokens, D')
 
     def read(self, n_images: int) -> Tensor:
         """(N, windows, D') of the images that the tower has just seen."""
-        block: Any = self._block[0]
+        block = self._block[0]
         assert self._attended is not None
         attended = block.drop_path1(self._attended)  # drops whole windows, each for itself
         attended = attended + block.drop_path2(block.mlp(block.norm2(attended)))
         self._attended = None
-        return self.norm(attended).mean(dim=1).unflatten(0, (n_images, -1))
+        windows: Tensor = self.norm(attended).mean(dim=1)  # (N * windows, D')
+        return windows.view(n_images, -1, windows.shape[1])
 
 
 def _build_swin(options: ImageTowerOptions) -> Any:
-    timm = _import_timm()
+    timm = import_timm()
+    if not timm.models.is_model_in_modules(options.name, SWIN_MODULES):
+        raise UsageError(f"model.image.name: {options.name!r} is no Swin of timm; take swin_tiny_patch4_window7_224, for example")
     size = {"img_size": (options.height, options.width), "num_classes": 0, "drop_path_rate": options.drop_path}
     try:
         swin = timm.create_model(options.name, pretrained=options.weights == "hub", **size, **options.build_arguments())
     except Exception as error:  # timm, the hub client and the network raise many kinds
-        raise UsageError(
-            f"model.image: timm cannot build {options.name!r} with weights {options.weights!r} ({_first_line(error)}); without a "
-            "network give a local file with --set model.image.weights=FILE, or train from scratch with --preset small"
-        ) from error
-    if not hasattr(swin, "layers") or len(getattr(swin, "feature_info", ())) < 2:
-        raise UsageError(f"model.image.name: {options.name!r} is no Swin with two stages or more; `swin_*` names are")
+        raise UsageError(_unbuilt(options, error)) from error
+    if len(swin.layers) < 2:
+        raise UsageError(f"model.image.depths: the image tower needs two stages or more, got {options.depths}")
     if options.weights not in (None, "hub"):
         _load_swin_file(swin, Path(str(options.weights)))
     return swin
 
 
+def _unbuilt(options: ImageTowerOptions, error: Exception) -> str:
+    why = f"model.image: timm cannot build {options.name!r} with weights {options.weights!r} ({_brief(error)})"
+    if options.weights != "hub":
+        return why
+    return f"{why}; without a network give a local file with --set model.image.weights=FILE, or train from scratch with --preset small"
+
+
 def _load_swin_file(swin: nn.Module, file: Path) -> None:
     from timm.models import load_state_dict
-    from timm.models.swin_transformer import checkpoint_filter_fn
 
+    if not file.is_file():
+        raise UsageError(f"model.image.weights: there is no file {file}; give a .safetensors or .pth file, 'hub', or null")
+    fitted = sys.modules[type(swin).__module__].checkpoint_filter_fn  # v1 and v2 name their tensors differently
     try:
-        state = checkpoint_filter_fn(load_state_dict(str(file), use_ema=False, weights_only=True), swin)
+        state = fitted(load_state_dict(str(file), use_ema=False, weights_only=True), swin)
         missing = swin.load_state_dict(state, strict=False).missing_keys
-    except Exception as error:  # a missing file, a pickle, another architecture: all are the user's to mend
-        raise UsageError(f"model.image.weights: cannot read {file} as weights of this Swin ({_first_line(error)})") from error
+    except Exception as error:  # a pickle with code, other sizes, another kind of file: all are the user's to mend
+        raise UsageError(f"model.image.weights: cannot read {file} as weights of this Swin ({_brief(error)})") from error
     if missing:
         raise UsageError(f"model.image.weights: {file} lacks {len(missing)} tensors of this Swin, for example {missing[0]!r}")
 
@@ -178,10 +170,11 @@ def _load_swin_file(swin: nn.Module, file: Path) -> None:
 class TextTower(nn.Module):
     """A BERT-like encoder that gives one vector a text. `width` is that of its hidden states."""
 
-    def __init__(self, options: TextTowerOptions, n_tokens: int) -> None:
+    def __init__(self, options: TextTowerOptions, n_tokens: int, longest: int) -> None:
+        """`n_tokens` different tokens, at most `longest` in a text. Raises UsageError where the encoder cannot have them."""
         super().__init__()
         self.pooling = options.pooling
-        self.bert = _build_bert(options, n_tokens)
+        self.bert = _build_bert(options, n_tokens, longest)
         self.width: int = self.bert.config.hidden_size
         if options.frozen:
             self.requires_grad_(False)
@@ -199,48 +192,80 @@ class TextTower(nn.Module):
 
         Phrases recur ("a black backpack"), so each different one is encoded once.
         """
-        flat = phrases.flatten(0, 1)  # (T * P, M)
-        kept = mask.flatten(0, 1).any(dim=1)  # (T * P,)
-        out = torch.zeros(len(flat), self.width, device=flat.device)
+        T, P, M = phrases.shape
+        kept = mask.any(dim=2).view(T * P)
+        out = torch.zeros(T * P, self.width, device=phrases.device)
         if kept.any():
-            coded = torch.where(mask.flatten(0, 1), flat, -1)[kept]  # -1: no token here
-            distinct, place = coded.unique(dim=0, return_inverse=True)
+            coded = torch.where(mask, phrases, -1).view(T * P, M)[kept]  # -1: no token here
+            distinct, place = torch.unique(coded, dim=0, return_inverse=True)
             encoded = self(distinct.clamp(min=0), distinct >= 0)
             out = out.to(encoded.dtype).index_put((kept.nonzero()[:, 0],), encoded[place])
-        return out.unflatten(0, phrases.shape[:2])
+        return out.view(T, P, self.width)
 
 
-def _build_bert(options: TextTowerOptions, n_tokens: int) -> Any:
-    from transformers import AutoModel, BertConfig
-
-    if options.source is None:
-        config = BertConfig(
-            vocab_size=n_tokens,
-            hidden_size=options.width,
-            num_hidden_layers=options.layers,
-            num_attention_heads=options.heads,
-            intermediate_size=2 * options.width,
-            hidden_dropout_prob=options.dropout,
-            attention_probs_dropout_prob=options.dropout,
-            max_position_embeddings=max(options.max_tokens, 64),
-        )
-        return _without_pooler(AutoModel.from_config(config))
-    try:
-        return _without_pooler(AutoModel.from_pretrained(options.source, use_safetensors=None, weights_only=True))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"model.text.source: cannot load {options.source!r} ({_first_line(error)}); without a network give the folder of a "
-            "downloaded model with --set model.text.source=FOLDER, or train from scratch with --preset small"
-        ) from error
-
-
-def _without_pooler(bert: Any) -> Any:
-    """The pooler is not used here; left in, it would be parameters that never get a gradient."""
+def _build_bert(options: TextTowerOptions, n_tokens: int, longest: int) -> Any:
+    import_timm()  # transformers needs the same torchvision
+    bert = _scratch_bert(options, n_tokens, longest) if options.source is None else _pretrained_bert(options.source)
     if hasattr(bert, "pooler"):
-        bert.pooler = None
+        bert.pooler = None  # not used here; left in, it would be parameters that never get a gradient
+    rows, places = bert.get_input_embeddings().num_embeddings, _places(bert)
+    if n_tokens > rows or longest > places:
+        raise UsageError(
+            f"model.text: {options.source or 'the encoder'} has room for {rows} different tokens and texts of {places}, but the tokenizer "
+            f"has {n_tokens} and the longest text {longest} tokens (the larger of model.text.max_tokens and model.max_phrase_tokens)"
+        )
     return bert
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:160]
+def _scratch_bert(options: TextTowerOptions, n_tokens: int, longest: int) -> Any:
+    from transformers import BertConfig, BertModel
+
+    if options.width % options.heads:
+        raise UsageError(f"model.text.width must be a multiple of model.text.heads, but got {options.width} and {options.heads}")
+    config = BertConfig(
+        vocab_size=n_tokens,
+        hidden_size=options.width,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.heads,
+        intermediate_size=2 * options.width,
+        hidden_dropout_prob=options.dropout,
+        attention_probs_dropout_prob=options.dropout,
+        max_position_embeddings=max(longest, 64),
+    )
+    return BertModel(config)
+
+
+def _pretrained_bert(source: str) -> Any:
+    """In float32, whatever the file holds, and whole: transformers would fill in what the file lacks at random."""
+    from transformers import AutoModel
+    from transformers.utils.logging import get_verbosity, set_verbosity
+
+    level = get_verbosity()
+    set_verbosity(logging.ERROR)  # else it prints a table of tensors that do not matter
+    try:
+        bert, report = AutoModel.from_pretrained(source, dtype=torch.float32, weights_only=True, output_loading_info=True)
+    except Exception as error:  # a missing folder, no network, a pickle with code, other sizes
+        raise UsageError(
+            f"model.text.source: cannot load {source!r} ({_brief(error)}); without a network give the folder of a "
+            "downloaded model with --set model.text.source=FOLDER, or train from scratch with --preset small"
+        ) from error
+    finally:
+        set_verbosity(level)
+    lacking = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if lacking:
+        raise UsageError(f"model.text.source: {source!r} lacks {len(lacking)} tensors of its encoder, for example {lacking[0]!r}")
+    return bert
+
+
+def _places(bert: Any) -> int:
+    """Tokens the longest text may have. RoBERTa and its kin count places from behind their padding id."""
+    table = getattr(getattr(bert, "embeddings", None), "position_embeddings", None)
+    if not isinstance(table, nn.Embedding):
+        return sys.maxsize  # relative places
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+
+
+def _brief(error: BaseException) -> str:
+    """What an error says, on one line; torch puts the cause on the second."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:200]

@@ -37,7 +37,7 @@ class TwoTowers(TextImageModel):
         self.config = config
         self.inputs = self.input_spec(config)
         self.image_tower = ImageTower(config.image, tap_windows=tap_windows)
-        self.text_tower = TextTower(config.text, vocabulary.n_tokens)
+        self.text_tower = TextTower(config.text, vocabulary.n_tokens, longest=max(config.text.max_tokens, self.inputs.max_phrase_tokens))
 
     @classmethod
     def input_spec(cls, config: Any) -> InputSpec:
