@@ -28,8 +28,8 @@ def cross_scale_similarity(
     the mean over q of cos(V_q, context of q). ACSA (Ji et al., IEEE TMM 2022), asymmetric cross-attention; the operator is
     SCAN's (Lee et al., ECCV 2018) with a normalisation over queries.
 
-    The cosine needs no context of width D: with C the cosines of query with key, D = V_I V_T^T, and the Gram matrix G of the
-    sources' values, it is (alpha . D_q) / (|V_q| sqrt(alpha' G alpha)). So two matrix products carry nearly all the work.
+    The cosine needs no context of width D. With d_qs = V_q . V_s and the Gram matrix G of the sources' values, it is
+    (sum_s alpha_qs d_qs) / (|V_q| sqrt(alpha_q' G alpha_q)). So two matrix products carry nearly all the work.
 
     Args:
         image_query, image_value: (I, R, D).
@@ -39,7 +39,8 @@ def cross_scale_similarity(
         leaky_slope: slope of the LeakyReLU below zero.
 
     Returns:
-        (i2t, t2i), each (I, T): image tokens attend to phrases, and phrases to image tokens.
+        (i2t, t2i), each (I, T) of cosines in [-1, 1]: image tokens attend to phrases, and phrases to image tokens. A caption
+        without any phrase has 0 with every image.
     """
     cosines = _products(normalize(text_key, dim=-1, eps=EPSILON), normalize(image_query, dim=-1, eps=EPSILON))  # (T, P, I, R)
     affinity = leaky_relu(cosines, leaky_slope)
@@ -54,14 +55,13 @@ def cross_scale_similarity(
 
 def _products(text: Tensor, image: Tensor) -> Tensor:
     """(T, P, D) and (I, R, D) -> (T, P, I, R) inner products, by one matrix product."""
-    return (text.flatten(0, 1) @ image.flatten(0, 1).T).unflatten(1, image.shape[:2]).unflatten(0, text.shape[:2])
+    flat: Tensor = text.flatten(0, 1) @ image.flatten(0, 1).T  # (T * P, I * R)
+    return flat.view(*text.shape[:2], *image.shape[:2])
 
 
-def _image_attends(
-    affinity: Tensor, products: Tensor, image_value: Tensor, text_value: Tensor, present: Tensor, scale: float
-) -> Tensor:
+def _image_attends(affinity: Tensor, products: Tensor, image_value: Tensor, text_value: Tensor, present: Tensor, scale: float) -> Tensor:
     """Queries are the R image tokens, sources the P phrases: (T, I) mean cosine."""
-    T, P, I, R = affinity.shape
+    T, P, I, R = affinity.shape  # noqa: E741 - a dimension letter
     unit = affinity / (affinity.norm(dim=3, keepdim=True) + EPSILON)  # over the queries r
     logits = (scale * unit).masked_fill(~present, torch.finfo(unit.dtype).min)
     alpha = logits.softmax(dim=1) * present  # (T, P, I, R); all zero where a caption has no phrase
@@ -71,11 +71,9 @@ def _image_attends(
     return _cosine((alpha * products).sum(dim=1), image_value.norm(dim=-1), context).mean(dim=2)
 
 
-def _text_attends(
-    affinity: Tensor, products: Tensor, image_value: Tensor, text_value: Tensor, present: Tensor, scale: float
-) -> Tensor:
+def _text_attends(affinity: Tensor, products: Tensor, image_value: Tensor, text_value: Tensor, present: Tensor, scale: float) -> Tensor:
     """Queries are the P phrases, sources the R image tokens: (T, I) mean cosine over the phrases that are there."""
-    T, P, I, R = affinity.shape
+    T, P, I, R = affinity.shape  # noqa: E741 - a dimension letter
     affinity = affinity * present  # an absent phrase has no say in the norm over queries
     unit = affinity / (affinity.norm(dim=1, keepdim=True) + EPSILON)  # over the queries p
     alpha = (scale * unit).softmax(dim=3)  # (T, P, I, R)

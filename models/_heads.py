@@ -32,11 +32,13 @@ class GlobalAlignment(nn.Module):
         nn.init.xavier_uniform_(self.classifier)
 
     def losses(self, image: Tensor, text: Tensor, labels: Tensor, *, cmpm_weight: float, cmpc_weight: float) -> dict[str, Tensor]:
-        """(B, D), (B, D), (B,) -> weighted terms `cmpm` and `cmpc`."""
-        return {
-            "cmpm": cmpm_weight * cmpm(image, text, labels),
-            "cmpc": cmpc_weight * cmpc(image, text, labels, self.classifier),
-        }
+        """(B, D), (B, D), (B,) -> weighted terms `cmpm` and `cmpc`. Computed in float32: the features' norms are the scale."""
+        with torch.autocast(device_type=image.device.type, enabled=False):
+            image, text = image.float(), text.float()
+            return {
+                "cmpm": cmpm_weight * cmpm(image, text, labels),
+                "cmpc": cmpc_weight * cmpc(image, text, labels, self.classifier),
+            }
 
     @staticmethod
     def similarity(text: Tensor, image: Tensor) -> Tensor:
@@ -47,7 +49,7 @@ class GlobalAlignment(nn.Module):
 def _projection(width_in: int, width: int) -> nn.Sequential:
     norm = nn.BatchNorm1d(width)
     norm.bias.requires_grad_(False)  # a shift common to all says nothing of anyone; as in the released code
-    return nn.Sequential(nn.Identity() if width_in == width else nn.Linear(width_in, width), norm)
+    return nn.Sequential(nn.Identity() if width_in == width else nn.Linear(width_in, width, bias=False), norm)
 
 
 class CrossScaleAlignment(nn.Module):
@@ -77,8 +79,15 @@ class CrossScaleAlignment(nn.Module):
     def directions(self, text: dict[str, Tensor], image: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """(i2t, t2i), each (N, T). Computed in float32: the norms and the softmax at scale 20 want it."""
         with torch.autocast(device_type=image["query"].device.type, enabled=False):
-            values = (image["query"], image["value"], text["key"], text["value"])
-            return cross_scale_similarity(*(v.float() for v in values), text["present"], self.scale, self.leaky_slope)
+            return cross_scale_similarity(
+                image["query"].float(),
+                image["value"].float(),
+                text["key"].float(),
+                text["value"].float(),
+                text["present"],
+                self.scale,
+                self.leaky_slope,
+            )
 
     def similarity(self, text: dict[str, Tensor], image: dict[str, Tensor], score: LocalScore) -> Tensor:
         """(Q, G) of captions with images: one direction, or the mean of both."""

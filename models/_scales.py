@@ -9,11 +9,29 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d
+
+from bench.contracts import UsageError
 
 Regions = Literal["stripes", "channels"]
 Windows = Literal["grid", "attention"]
 Whole = Literal["pooled", "mean"]
+
+
+def cell_means(maps: Tensor, rows: int, columns: int) -> Tensor:
+    """(N, D, h, w) -> (N, rows * columns, D): the mean of each cell of a grid, row by row.
+
+    The cells are those of adaptive average pooling, which on CUDA has no deterministic gradient; a matrix product has.
+    """
+    down, across = (_cells(size, count, maps.device).to(maps.dtype) for size, count in zip(maps.shape[2:], (rows, columns), strict=True))
+    means: Tensor = down @ maps @ across.T  # (N, D, rows, columns)
+    return means.flatten(2).mT
+
+
+def _cells(size: int, count: int, device: torch.device) -> Tensor:
+    """(count, size) weights: row i averages the places floor(i size / count) to ceil((i + 1) size / count)."""
+    cell, place = torch.arange(count, device=device)[:, None], torch.arange(size, device=device)
+    inside = (place >= cell * size // count) & (place * count < (cell + 1) * size)
+    return inside / inside.sum(dim=1, keepdim=True)
 
 
 class StripeRegions(nn.Module):
@@ -25,8 +43,9 @@ class StripeRegions(nn.Module):
         self.project = nn.ModuleList(nn.Linear(width_in, width) for _ in range(count))
 
     def forward(self, final: Tensor) -> Tensor:
-        stripes = adaptive_avg_pool2d(final, (self.count, 1))[..., 0].mT  # (N, R, D)
-        return torch.stack([project(stripe) for project, stripe in zip(self.project, stripes.unbind(1), strict=True)], dim=1)
+        """(N, D', h, w) -> (N, count, D), from top to bottom."""
+        stripes = cell_means(final, self.count, 1).unbind(1)
+        return torch.stack([project(stripe) for project, stripe in zip(self.project, stripes, strict=True)], dim=1)
 
 
 class ChannelRegions(nn.Module):
@@ -40,11 +59,11 @@ class ChannelRegions(nn.Module):
         chunk = width_in // 6
         self.spans = ((0, 2 * chunk), (chunk, 3 * chunk), (3 * chunk, 5 * chunk), (5 * chunk, width_in))
         self.mix = ResidualMLP(width_in)
-        self.project = nn.ModuleList(
-            nn.Sequential(nn.Linear(end - start, width), nn.ReLU(), nn.Dropout(0.5)) for start, end in self.spans
-        )
+        widths = [end - start for start, end in self.spans]
+        self.project = nn.ModuleList(nn.Sequential(nn.Linear(w, width), nn.ReLU(), nn.Dropout(0.5)) for w in widths)
 
     def forward(self, pooled: Tensor) -> Tensor:
+        """(N, D') -> (N, 4, D)."""
         mixed = self.mix(pooled)  # (N, D)
         tokens = [project(mixed[:, start:end]) for project, (start, end) in zip(self.project, self.spans, strict=True)]
         return torch.stack(tokens, dim=1)  # (N, 4, D)
@@ -59,7 +78,9 @@ class ResidualMLP(nn.Module):
         self.layers = nn.Sequential(first, nn.BatchNorm1d(width), nn.ReLU(), second, nn.BatchNorm1d(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x + self.layers(x)).relu()
+        """(N, D) -> (N, D)."""
+        out: Tensor = (x + self.layers(x)).relu()
+        return out
 
 
 class GridWindows(nn.Module):
@@ -71,20 +92,26 @@ class GridWindows(nn.Module):
         self.project = nn.Linear(width_in, width)
 
     def forward(self, earlier: Tensor) -> Tensor:
-        cells: Tensor = adaptive_avg_pool2d(earlier, self.grid).flatten(2).mT  # (N, rows * columns, D')
-        out: Tensor = self.project(cells)
+        """(N, D', h, w) -> (N, rows * columns, D), row by row."""
+        out: Tensor = self.project(cell_means(earlier, *self.grid))
         return out
 
 
 class AttentionWindows(nn.Module):
-    """Windows of the released ACSA: four attention windows, two and two put side by side into two tokens."""
+    """Windows of the released ACSA: the attention windows (four of Swin-Tiny's at 224 x 224), two and two put side by side."""
 
-    def __init__(self, width_in: int, width: int) -> None:
+    def __init__(self, width_in: int, width: int, count: int) -> None:
+        """`count` windows of `width_in` are to give count / 2 tokens of `width`: a UsageError where they cannot."""
         super().__init__()
-        if 2 * width_in != width:
-            raise ValueError(f"two windows of width {width_in} side by side must give the width {width}")
+        if 2 * width_in != width or count % 2:
+            raise UsageError(
+                f"model.windows=attention puts two and two windows side by side: with {count} windows of width {width_in} it wants an "
+                f"even number of windows and model.width={2 * width_in}, but got model.width={width}; or take model.windows=grid"
+            )
         self.mix = ResidualMLP(width_in)
 
     def forward(self, windows: Tensor) -> Tensor:
-        mixed: Tensor = self.mix(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])  # (N, 4, D')
-        return mixed.reshape(len(windows), -1, 2 * windows.shape[2])  # (N, 2, D)
+        """(N, W, D') in row-major order -> (N, W / 2, 2 D')."""
+        N, W, D = windows.shape
+        mixed: Tensor = self.mix(windows.reshape(N * W, D))
+        return mixed.view(N, W // 2, 2 * D)

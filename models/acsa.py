@@ -7,10 +7,10 @@ Transactions on Multimedia 25 (2022), arXiv 2212.11958. Composition only: the pa
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from bench.contracts import Batch, Captions, Features, InputSpec, Preset, Vocabulary
@@ -42,6 +42,12 @@ class ACSAOptions(TwoTowerOptions):
     leaky_slope: float = Field(0.1, ge=0, description="slope of the LeakyReLU below zero")
     score: LocalScore = Field("mean", description="direction of the cross-scale similarity that is ranked (released: 'i2t')")
     fusion_weight: float | None = Field(None, ge=0, le=1, description="share of the cross-scale similarity; null: tuned on val")
+
+    @model_validator(mode="after")
+    def _frozen_heads_exist(self) -> ACSAOptions:
+        if self.freeze_heads and (self.regions, self.windows) != ("channels", "attention"):
+            raise ValueError("model.freeze_heads freezes heads of the released code: it needs regions=channels and windows=attention")
+        return self
 
 
 class ACSA(TwoTowers):
@@ -90,7 +96,8 @@ class ACSA(TwoTowers):
         else:
             self.regions = StripeRegions(image.width, config.width, config.n_regions)
         if released_windows:
-            self.windows: AttentionWindows | GridWindows = AttentionWindows(image.earlier_width, config.width)
+            count = image.tap.n_windows if image.tap is not None else 0
+            self.windows: AttentionWindows | GridWindows = AttentionWindows(image.earlier_width, config.width, count)
         else:
             self.windows = GridWindows(image.earlier_width, config.width, config.window_rows, config.window_columns)
         self.cross_scale = CrossScaleAlignment(
@@ -104,7 +111,7 @@ class ACSA(TwoTowers):
             self._freeze_as_released()
 
     @classmethod
-    def input_spec(cls, config: ACSAOptions) -> InputSpec:
+    def input_spec(cls, config: Any) -> InputSpec:
         spec = super().input_spec(config)
         return spec if config.mask_padding else replace(spec, phrase_filler="[PAD]")
 
@@ -135,8 +142,8 @@ class ACSA(TwoTowers):
         terms = self.global_alignment.losses(
             image["global"], text["global"], batch.labels, cmpm_weight=c.cmpm_weight, cmpc_weight=c.cmpc_weight
         )
-        if c.cmpm_floor is not None:
-            terms["cmpm"] = terms["cmpm"] * (terms["cmpm"].detach() >= c.cmpm_floor)
+        if c.cmpm_floor is not None:  # times false, not dropped: a term that is not finite stays visible
+            terms["cmpm"] = terms["cmpm"] * (terms["cmpm"].detach() >= c.cmpm_weight * c.cmpm_floor)
         return terms | {"cross_scale": c.cross_scale_weight * self.cross_scale.loss(text, image, batch.labels, c.softmax_over)}
 
     def mixing(self) -> dict[str, float] | None:
@@ -153,7 +160,9 @@ class ACSA(TwoTowers):
 
     def _freeze_as_released(self) -> None:
         """The heads within the released code's index range: 13.9 M random weights in its 3x3 form that never learn."""
+        assert isinstance(self.regions, ChannelRegions)
+        assert isinstance(self.windows, AttentionWindows)
         head, upper, lower, _ = self.regions.project
-        frozen = [self.regions.mix, self.windows.mix, head, upper, lower[0].weight]  # type: ignore[union-attr, index]
-        for part in frozen:
-            part.requires_grad_(False)  # type: ignore[union-attr, operator]
+        for part in (self.regions.mix, self.windows.mix, head, upper):
+            part.requires_grad_(False)
+        lower.get_parameter("0.weight").requires_grad_(False)
