@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -78,7 +79,7 @@ class Split:
     def from_pairs(cls, name: str, root: Path, pairs: Iterable[tuple[ImageRecord, Iterable[str]]]) -> Split:
         """Put images, each with its captions, into the protocol's order. A path given twice is a UsageError."""
         ordered = sorted(pairs, key=lambda pair: pair[0].path)
-        for (one, _), (next_one, _) in zip(ordered, ordered[1:], strict=False):
+        for (one, _), (next_one, _) in pairwise(ordered):
             if one.path == next_one.path:
                 raise UsageError(f"{name}: image {one.path!r} stands twice in the annotations; give each image one record")
         images = tuple(image for image, _ in ordered)

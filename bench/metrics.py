@@ -9,6 +9,7 @@ Dimension letters: Q queries, G gallery.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,8 @@ def evaluate_ranking(similarity: Tensor, query_pids: Tensor, gallery_pids: Tenso
     0.5833
 
     Raises:
-        ValueError: a similarity is not finite, or a query has no match; the message names the first such query.
+        ValueError: a similarity is not finite, or a query has no match; the message names the first such query. Also where
+            the shapes do not fit each other, or there is no query or no gallery.
     """
     return rank(similarity, query_pids, gallery_pids).summary()
 
@@ -73,6 +75,9 @@ def rank(similarity: Tensor, query_pids: Tensor, gallery_pids: Tensor, block: in
 
     `first_query` is the number of the first row, where the rows are a part of all queries: errors count from it.
     """
+    if similarity.shape != (len(query_pids), len(gallery_pids)) or not similarity.numel():
+        pids = f"{len(query_pids)} query pids and {len(gallery_pids)} gallery pids"
+        raise ValueError(f"similarity must be (Q, G), neither of them 0, but got {tuple(similarity.shape)} with {pids}")
     return Ranking.joined(
         [
             _rank_block(similarity[rows].float(), query_pids[rows], gallery_pids, first_query + rows.start)
@@ -116,6 +121,5 @@ def chance_R1(query_pids: Tensor, gallery_pids: Tensor) -> float:
     >>> round(chance_R1(torch.tensor([7, 8]), torch.tensor([7, 8, 7])), 4)  # (2/3 + 1/3) / 2
     0.5
     """
-    pids, counts = gallery_pids.unique(return_counts=True)
-    share = {int(pid): int(count) / len(gallery_pids) for pid, count in zip(pids, counts, strict=True)}
-    return sum(share.get(int(pid), 0.0) for pid in query_pids) / len(query_pids)
+    counts = Counter(gallery_pids.tolist())
+    return sum(counts[pid] for pid in query_pids.tolist()) / (len(query_pids) * len(gallery_pids))
