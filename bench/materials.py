@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 from accelerate.utils import set_seed
 
@@ -63,7 +64,11 @@ def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path) -> Mat
     model_class: type[TextImageModel] = registry.load("model", config.model_name)
     dataset: Dataset = registry.load("dataset", config.dataset_name)(config.data_root, config.data)
     dataset.prepare(reporter.track)
+    for name in get_args(SplitName):
+        dataset.split(name)  # a set that is not there is found out now, before a hub is asked or a model built
     spec = model_class.input_spec(config.model)
+    if spec.tokenizer is not None and not tokenizer_folder.is_dir():
+        reporter.note(f"loading the tokenizer {spec.tokenizer}")
     return Materials(config, dataset, model_class, _tokenizer(spec, dataset, config, tokenizer_folder), reporter)
 
 

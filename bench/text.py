@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections import Counter
@@ -204,6 +205,7 @@ def _from_transformers(name: str) -> Any:
     except Exception as error:  # whatever a broken folder raises, of many libraries
         failure = error
     if _may_be_on_hub(name):
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it speaks of every try it makes without a network
         try:
             return AutoTokenizer.from_pretrained(name)
         except Exception as error:  # likewise for an unreachable hub
