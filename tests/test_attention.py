@@ -17,6 +17,11 @@ MASK = torch.tensor([[True, True, True, True], [False, True, False, True], [Fals
 Vector = list[float]
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def inner(a: Vector, b: Vector) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
 

@@ -16,6 +16,11 @@ PIDS = torch.tensor([7, 3, 7, 9, 3, 7])
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0])
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def features(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """image (B, D), text (B, D), weight (D, C), all float64."""
     generator = torch.Generator().manual_seed(seed)

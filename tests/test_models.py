@@ -22,6 +22,11 @@ every_model = pytest.mark.parametrize("name", NAMES)
 N = 6
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def embedded(model: TextImageModel, batch: Batch) -> tuple[Features, Features]:
     """(captions, images) as the engine gets them."""
     model.eval()
