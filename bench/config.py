@@ -31,7 +31,7 @@ class TrainOptions(Options):
     model_config = ConfigDict(allow_inf_nan=False)
 
     epochs: int = Field(20, ge=1, description="passes over the train captions")
-    batch_size: int = Field(16, ge=1, description="pairs an optimiser step sees, over all processes")
+    batch_size: int = Field(16, ge=2, description="pairs an optimiser step sees, over all processes")
     lr: float = Field(8e-5, gt=0, description="peak learning rate; a parameter group's multiplier comes on top")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's decoupled weight decay")
     schedule: Literal["cosine", "multistep", "constant"] = Field("cosine", description="learning rate after the warm-up")
@@ -42,7 +42,7 @@ class TrainOptions(Options):
     clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: gradients are not clipped")
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring a train image")
     patience: int | None = Field(None, ge=1, description="epochs without a better val R1 after which training ends; null: never")
-    workers: int = Field(2, ge=0, description="processes that load images; 0: none besides the main one")
+    workers: int = Field(2, ge=0, description="threads that decode images; 0: none besides the main one")
     deterministic: bool = Field(True, description="only algorithms that give the same result twice")
 
     @model_validator(mode="after")

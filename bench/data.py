@@ -20,6 +20,8 @@ from bench.images import decode, flip, normalise
 T = TypeVar("T")
 DEFAULT_BUDGET = 4 * 2**30
 """Bytes of decoded pixels that a split may hold in memory."""
+PAIRS = 2
+"""Fewest pairs that a process is given a batch."""
 PREFETCHED = 2
 """Batches prepared ahead of the one that trains."""
 
@@ -185,8 +187,11 @@ class PairBatches:
         """`batch_size` counts the pairs of all processes together."""
         if data.labels is None:
             raise ValueError("pairs are for training: the split needs labels")
-        if not 0 <= rank < world <= min(batch_size, len(data.captions)):
-            raise UsageError(f"batch of {batch_size} from {len(data.captions)} captions: {world} processes need a pair each, take fewer")
+        if not (0 <= rank < world and PAIRS * world <= min(batch_size, len(data.captions))):
+            raise UsageError(
+                f"train.batch_size: {batch_size} of {len(data.captions)} captions leave a process with fewer than {PAIRS} pairs, of which "
+                f"batch norm can learn nothing; take {PAIRS * world} or more (processes: {world})"
+            )
         self.data, self.labels, self.batch_size, self.seed = data, data.labels, batch_size, seed
         self.flip_probability, self.rank, self.world = flip_probability, rank, world
         self._image_of = torch.tensor([caption.image for caption in data.split.captions])  # (T,)
@@ -194,7 +199,7 @@ class PairBatches:
     def __len__(self) -> int:
         """Steps an epoch. A last batch of less than half the size is left out: its gradient would be noise."""
         full, rest = divmod(len(self.labels), self.batch_size)
-        return max(full + (rest >= max(self.batch_size / 2, self.world)), 1)
+        return max(full + (rest >= max(self.batch_size / 2, PAIRS * self.world)), 1)
 
     def epoch(self, number: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `start_step` on."""

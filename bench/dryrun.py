@@ -86,7 +86,7 @@ def _seconds_a_step(config: RunConfig, model: TextImageModel, batch: Batch, engi
     def step() -> None:
         with engine.autocast():
             terms = model(batch)
-        torch.stack(list(terms.values())).sum().backward()
+        engine.backward(torch.stack(list(terms.values())).sum())
         optimise.step()
         optimise.zero_grad(set_to_none=True)
 

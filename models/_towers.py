@@ -240,10 +240,14 @@ def _pretrained_bert(source: str) -> Any:
     from transformers import AutoModel
     from transformers.utils.logging import get_verbosity, set_verbosity
 
+    how = {"dtype": torch.float32, "weights_only": True, "output_loading_info": True}
     level = get_verbosity()
     set_verbosity(logging.ERROR)  # else it prints a table of tensors that do not matter
     try:
-        bert, report = AutoModel.from_pretrained(source, dtype=torch.float32, weights_only=True, output_loading_info=True)
+        try:  # what is on this machine needs no network, and asking one that is away takes a minute
+            bert, report = AutoModel.from_pretrained(source, local_files_only=True, **how)
+        except OSError:
+            bert, report = AutoModel.from_pretrained(source, **how)
     except Exception as error:  # a missing folder, no network, a pickle with code, other sizes
         raise UsageError(
             f"model.text.source: cannot load {source!r} ({_brief(error)}); without a network give the folder of a "
