@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from math import cos, pi
 from typing import Any
@@ -11,10 +12,12 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from bench.config import TrainOptions
 from bench.contracts import TextImageModel
+from bench.errors import UsageError
 
 
 def optimiser(model: TextImageModel, options: TrainOptions) -> AdamW:
     """AdamW over the model's groups, each with its learning rate; vectors (biases, norms) go without decay unless asked."""
+    _each_once(model)
     groups: list[dict[str, Any]] = []
     for name, (parameters, factor) in model.parameter_groups().items():
         trained = [p for p in parameters if p.requires_grad]
@@ -24,6 +27,19 @@ def optimiser(model: TextImageModel, options: TrainOptions) -> AdamW:
             if members:
                 groups.append({"params": members, "lr": factor * options.lr, "weight_decay": decay, "name": f"{name}, {kind}"})
     return AdamW(groups)
+
+
+def _each_once(model: TextImageModel) -> None:
+    """A parameter that no group names would silently keep its first values."""
+    places = Counter(id(parameter) for parameters, _ in model.parameter_groups().values() for parameter in parameters)
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not trained:
+        raise UsageError(f"{type(model).__name__} has no parameter to train; unfreeze some of it")
+    for name, parameter in trained:
+        if (count := places[id(parameter)]) != 1:
+            raise UsageError(
+                f"{type(model).__name__}.parameter_groups() must name each trained parameter once; {name} stands in {count} groups"
+            )
 
 
 def scheduler(optimiser: AdamW, options: TrainOptions, steps_per_epoch: int) -> LambdaLR:
