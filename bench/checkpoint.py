@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,31 @@ from torch.optim import Optimizer
 from bench.errors import UsageError
 
 FORMAT = "tbps-bench checkpoint/1"
+_WHAT_TO_DO = "give a run's folder or one of its checkpoints; a run begins anew with --resume never"
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write one file; a kill at any moment leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    save_file(plain, half, metadata={"format": FORMAT, "run": json.dumps(header)})
-    replace(half, path)
+    metadata = {"format": FORMAT, "run": json.dumps(header)}
+    _whole(path, lambda half: save_file(plain, half, metadata=metadata))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file whole or not at all."""
+    _whole(path, lambda half: half.write_text(text, encoding="utf-8"))
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside `path`, then put it in its place. What a failed write left is removed; what a kill left, the next write takes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.tmp")
+    try:
+        write(half)
+        replace(half, path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def replace(half: Path, path: Path) -> None:
@@ -41,24 +58,16 @@ def replace(half: Path, path: Path) -> None:
     half.replace(path)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    half.write_text(text, encoding="utf-8")
-    replace(half, path)
-
-
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(tensors, header). A file that is missing, cut off or of another kind is a UsageError."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise UsageError(f"{path} is no checkpoint of this harness (its format says {metadata.get('format')!r})")
+                raise UsageError(f"{path} is no checkpoint of this harness (its format says {metadata.get('format')!r}); {_WHAT_TO_DO}")
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["run"])  # noqa: SIM118 - no dict
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"cannot read the checkpoint {path} ({error}); give a run's folder or one of its checkpoints") from error
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise UsageError(f"cannot read the checkpoint {path} ({' '.join(str(error).split())}); {_WHAT_TO_DO}") from error
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -71,8 +80,8 @@ def load_model(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UsageError(f"{path} does not fit the model it names ({first}); was it made by another version?") from error
+        first = shorten(str(error).partition("\n")[2] or str(error), 200)  # after the headline; it names every tensor
+        raise UsageError(f"{path} does not fit the model it names ({first}); was it made by another version? {_WHAT_TO_DO}") from error
 
 
 def training_tensors(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -80,7 +89,7 @@ def training_tensors(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str,
     state = optimiser.state_dict()["state"]
     tensors = {f"optimiser.{index}.{key}": value for index, slots in state.items() for key, value in slots.items()}
     tensors["rng.torch"] = torch.get_rng_state()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # a run on the CPU leaves the accelerators of its machine alone
         tensors |= {f"rng.cuda.{device}": value for device, value in enumerate(torch.cuda.get_rng_state_all())}
     kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
     tensors["rng.numpy"] = torch.from_numpy(np.asarray(keys).astype(np.int64))
@@ -99,9 +108,9 @@ def restore_training(optimiser: Optimizer, tensors: Mapping[str, Tensor], header
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": slots, "param_groups": groups})
     torch.set_rng_state(tensors["rng.torch"])
-    cuda = [tensors[name] for name in sorted(tensors) if name.startswith("rng.cuda.")]
-    if cuda and torch.cuda.device_count() == len(cuda):
-        torch.cuda.set_rng_state_all(cuda)
+    cuda = sum(name.startswith("rng.cuda.") for name in tensors)
+    if cuda and torch.cuda.device_count() == cuda:
+        torch.cuda.set_rng_state_all([tensors[f"rng.cuda.{device}"] for device in range(cuda)])
     kind, place, has_gauss, gauss = header["numpy"]
     np.random.set_state((kind, tensors["rng.numpy"].numpy().astype(np.uint32), place, has_gauss, gauss))
     version, words, gauss_next = header["python"]
