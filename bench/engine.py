@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -34,9 +35,23 @@ def accelerator(config: RunConfig) -> Accelerator:
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     if config.train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
-        torch.use_deterministic_algorithms(True, warn_only=not on_cpu)
         torch.backends.cudnn.benchmark = False
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if config.precision == "bf16" else "no")
+    torch.use_deterministic_algorithms(config.train.deterministic, warn_only=not on_cpu)
+    precision = "bf16" if config.precision == "bf16" else "no"
+    _forget_another(on_cpu, precision)
+    return Accelerator(cpu=on_cpu, mixed_precision=precision)
+
+
+def _forget_another(on_cpu: bool, precision: str) -> None:
+    """accelerate keeps the first accelerator's device and precision for the whole process; another run may ask for others.
+
+    The state is left to the accelerators that have it and a new one begun. Processes that `accelerate launch` started keep theirs.
+    """
+    state = AcceleratorState._shared_state
+    if not state or PartialState().num_processes > 1:
+        return
+    if (state["device"].type == "cpu", state["_mixed_precision"]) != (on_cpu, precision):
+        AcceleratorState._shared_state, PartialState._shared_state = {}, {}
 
 
 # ------------------------------------------------------------------------------------------------------------ training
@@ -65,7 +80,7 @@ def train_epoch(
         optimiser.zero_grad(set_to_none=True)
         steps += 1
     means = {name: value / max(1, steps) for name, value in sums.items()}
-    return {"loss": sum(means.values()), **means}
+    return means | {"loss": sum(means.values())}
 
 
 def _finite(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
@@ -166,6 +181,8 @@ def _rows(features: Features, rows: slice | Tensor, device: torch.device) -> Fea
 
 def mix(components: Mapping[str, Tensor], mixing: Mixing) -> Tensor:
     """The weighted sum of the components, (q, G)."""
+    if mixing.keys() != components.keys():
+        raise RunFailed(f"the mixing weights are for {', '.join(mixing)}, but the model's components are {', '.join(components)}")
     return torch.stack([mixing[name] * value for name, value in components.items()]).sum(dim=0)
 
 
