@@ -89,7 +89,7 @@ def training_tensors(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str,
     state = optimiser.state_dict()["state"]
     tensors = {f"optimiser.{index}.{key}": value for index, slots in state.items() for key, value in slots.items()}
     tensors["rng.torch"] = torch.get_rng_state()
-    if torch.cuda.is_initialized():  # a run on the CPU leaves the accelerators of its machine alone
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # a run on the CPU leaves the machine's accelerators alone
         tensors |= {f"rng.cuda.{device}": value for device, value in enumerate(torch.cuda.get_rng_state_all())}
     kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
     tensors["rng.numpy"] = torch.from_numpy(np.asarray(keys).astype(np.int64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from bench import checkpoint
 from bench.config import RunConfig
-from bench.contracts import TextImageModel, Vocabulary
+from bench.contracts import TextImageModel
 from bench.data import EncodedSplit, PairBatches
 from bench.engine import Mixing, accelerator, best_mixing, candidate_mixings, embed, score, similarities, train_epoch
+from bench.errors import RunFailed, UsageError
 from bench.materials import Materials
 from bench.optim import optimiser, scheduler
 from bench.progress import Reporter
@@ -62,6 +63,18 @@ class Selected:
         return self.course.mixing
 
 
+@dataclass(frozen=True)
+class _Training:
+    """What changes while a run trains, the course apart, and where it is kept."""
+
+    folder: Path
+    about: Mapping[str, Any]
+    """What both checkpoints say of the run: `config` and `vocabulary`."""
+    model: TextImageModel
+    optimise: AdamW
+    schedule: LambdaLR
+
+
 def train_and_select(config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter) -> Selected:
     """Train for the configured epochs, from the last checkpoint in `folder` if there is one; end with the best epoch's weights."""
     engine = accelerator(config)
@@ -69,12 +82,10 @@ def train_and_select(config: RunConfig, materials: Materials, folder: Path, trac
     batches = PairBatches(
         train, config.train.batch_size, config.seed, config.train.flip, rank=engine.process_index, world=engine.num_processes
     )
-    model = materials.build()
-    optimise = optimiser(model, config.train)
-    schedule = scheduler(optimise, config.train, len(batches))
-    model.to(engine.device)
-    course = _resume(folder / LAST, model, optimise, schedule, reporter)
-    wrapped, prepared = engine.prepare(model, optimise)
+    training = _begin(config, materials, folder, engine, len(batches))
+    model, schedule = training.model, training.schedule
+    course = _resume(training, reporter)
+    wrapped, prepared = engine.prepare(model, training.optimise)
     while course.epoch < config.train.epochs and not course.stale(config.train.patience):
         began, number = time.perf_counter(), course.epoch + 1
         model.train()
@@ -82,15 +93,24 @@ def train_and_select(config: RunConfig, materials: Materials, folder: Path, trac
         terms = train_epoch(wrapped, steps, prepared, schedule, engine, config.train.clip_norm)
         values, mixing = _validate(model, val, config, engine)
         values |= {f"train/{name}": value for name, value in terms.items()}
-        values |= {"lr": schedule.get_last_lr()[-1], "seconds": time.perf_counter() - began}
+        values |= {"lr": float(schedule.get_last_lr()[-1]), "seconds": time.perf_counter() - began}
         _record(course, values, mixing)
         if engine.is_main_process:
-            _keep(folder, course, model, optimise, schedule, config, materials.vocabulary)
+            _keep(training, course)
         engine.wait_for_everyone()
         tracker.metrics(values, step=number)
         reporter.epoch(number, config.train.epochs, values)
     checkpoint.load_model(model, checkpoint.load(folder / BEST)[0], folder / BEST)
     return Selected(config, materials, model, engine, course)
+
+
+def _begin(config: RunConfig, materials: Materials, folder: Path, engine: Accelerator, steps_per_epoch: int) -> _Training:
+    model = materials.build()
+    optimise = optimiser(model, config.train)
+    schedule = scheduler(optimise, config.train, steps_per_epoch)
+    model.to(engine.device)
+    about = {"config": config.dump(), "vocabulary": asdict(materials.vocabulary)}
+    return _Training(folder, about, model, optimise, schedule)
 
 
 def _validate(model: TextImageModel, val: EncodedSplit, config: RunConfig, engine: Accelerator) -> tuple[Values, dict[str, float]]:
@@ -102,7 +122,10 @@ def _validate(model: TextImageModel, val: EncodedSplit, config: RunConfig, engin
         fixed = model.mixing()
         names = list(similarities(model, embedded, slice(0, 1), options, engine.device))
         mixings = [dict(fixed)] if fixed is not None else candidate_mixings(names)
-        rankings = score(model, embedded, val, options, engine.device, mixings)
+        try:
+            rankings = score(model, embedded, val, options, engine.device, mixings)
+        except ValueError as error:  # the last step of the epoch can spoil weights whose loss was finite
+            raise RunFailed(f"val: {error}; try a lower train.lr or --precision fp32") from error
         best = best_mixing(rankings)
         values = {f"val/t2i/{name}": 100 * value for name, value in rankings[best].summary().items()}
         outcome = [(values | {f"mixing/{name}": weight for name, weight in mixings[best].items()}, dict(mixings[best]))]
@@ -120,33 +143,31 @@ def _record(course: Course, values: Values, mixing: Mapping[str, float]) -> None
         course.best_epoch, course.mixing = course.epoch, dict(mixing)
 
 
-def _keep(
-    folder: Path,
-    course: Course,
-    model: TextImageModel,
-    optimise: AdamW,
-    schedule: LambdaLR,
-    config: RunConfig,
-    vocabulary: Vocabulary,
-) -> None:
+def _keep(training: _Training, course: Course) -> None:
     """The best first: a kill in between repeats the epoch, which writes the same best again."""
-    weights = checkpoint.model_tensors(model)
-    about = {"config": config.dump(), "vocabulary": vars(vocabulary)}
+    weights = checkpoint.model_tensors(training.model)
     if course.best_epoch == course.epoch:
-        checkpoint.save(folder / BEST, weights, {**about, "epoch": course.epoch, "mixing": course.mixing})
-    tensors, random_state = checkpoint.training_tensors(optimise)
-    checkpoint.save(folder / LAST, weights | tensors, {**about, "course": vars(course), "random": random_state, "schedule": schedule.state_dict()})
+        header = {**training.about, "epoch": course.epoch, "mixing": course.mixing}
+        checkpoint.save(training.folder / BEST, weights, header)
+    tensors, random_state = checkpoint.training_tensors(training.optimise)
+    header = {**training.about, "course": asdict(course), "random": random_state, "schedule": training.schedule.state_dict()}
+    checkpoint.save(training.folder / LAST, weights | tensors, header)
 
 
-def _resume(file: Path, model: TextImageModel, optimise: AdamW, schedule: LambdaLR, reporter: Reporter) -> Course:
+def _resume(training: _Training, reporter: Reporter) -> Course:
+    """Put everything back as the last checkpoint has it; without one, the course begins."""
+    file, schedule = training.folder / LAST, training.schedule
     if not file.exists():
         return Course()
     tensors, header = checkpoint.load(file)
-    course = Course(**header["course"])
-    checkpoint.load_model(model, tensors, file)
-    checkpoint.restore_training(optimise, tensors, header["random"])
-    schedule.load_state_dict(header["schedule"])
-    for group, rate in zip(optimise.param_groups, schedule.get_last_lr(), strict=True):
+    checkpoint.load_model(training.model, tensors, file)
+    try:
+        course = Course(**header["course"])
+        checkpoint.restore_training(training.optimise, tensors, header["random"])
+        schedule.load_state_dict(header["schedule"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{file} lacks what training needs to go on ({error!r}); begin anew with --resume never") from error
+    for group, rate in zip(training.optimise.param_groups, schedule.get_last_lr(), strict=True):
         group["lr"] = rate
     reporter.note(f"resumed after epoch {course.epoch}")
     return course
