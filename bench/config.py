@@ -41,7 +41,7 @@ class TrainOptions(Options):
     decay_all: bool = Field(False, description="weight decay on biases and norms too, which usually go without")
     clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: gradients are not clipped")
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring a train image")
-    patience: int | None = Field(None, ge=1, description="epochs without a better val R1 (mAP where equal) after which training ends; null: never")
+    patience: int | None = Field(None, ge=1, description="epochs without a better val R1 (then mAP) that end training; null: never")
     workers: int = Field(2, ge=0, description="threads that decode images; 0: none besides the main one")
     deterministic: bool = Field(True, description="only algorithms that give the same result twice")
 
