@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,12 @@ from bench.config import RunConfig
 from bench.contracts import Dataset, Vocabulary
 from bench.data import EncodedSplit
 from bench.engine import Embedded, accelerator, embed, mix, score, similarities
-from bench.errors import RunFailed
+from bench.errors import RunFailed, UsageError
 from bench.figures import RetrievalRow
 from bench.materials import gather
 from bench.metrics import Ranking, chance_R1
 from bench.progress import Reporter
-from bench.selection import Course, Selected
+from bench.selection import BEST, Course, Selected
 
 SHEET_QUERIES, SHEET_DEPTH = 8, 5
 
@@ -58,7 +57,7 @@ class Evaluated:
                 "tied": ranking.tied.numpy(),
             }
         )
-        half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        half = path.with_name(f".{path.name}.tmp")
         table.to_parquet(half, index=False)
         checkpoint.replace(half, path)
 
@@ -123,8 +122,13 @@ def saved(
 ) -> Selected:
     """The model of a checkpoint with the records it is to be evaluated on: its own data set's, or another's."""
     tensors, header = checkpoint.load(file)
+    tokenizer = file.parent / "tokenizer"
+    if "mixing" not in header:
+        raise UsageError(f"{file} is for going on with training; evaluate the run's folder or the {BEST} beside it")
+    if not tokenizer.is_dir():
+        raise UsageError(f"{tokenizer} is missing, without which {file.name} reads no caption; keep the two together")
     config = _evaluation_config(header["config"], dataset, overrides, data_root, device, limit)
-    materials = gather(config, reporter, file.parent / "tokenizer")
+    materials = gather(config, reporter, tokenizer)
     engine = accelerator(config)
     model = materials.build(Vocabulary(**header["vocabulary"]))
     checkpoint.load_model(model, tensors, file)
@@ -148,4 +152,3 @@ def _evaluation_config(
 def _spread(n: int, count: int) -> Tensor:
     """At most `count` of n places, evenly spread."""
     return torch.linspace(0, n - 1, min(n, count)).round().long()
-

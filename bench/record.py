@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -87,11 +87,19 @@ def _processor() -> str:
 
 def peak_memory_mib() -> dict[str, float]:
     """Most memory held so far, in MiB: of this process, and of the accelerator."""
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
-    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20}
+    peak = {"process": _peak_bytes() / 2**20}
     if torch.cuda.is_available():
         peak["accelerator"] = torch.cuda.max_memory_allocated() / 2**20
     return peak
+
+
+def _peak_bytes() -> int:
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def parameter_counts(model: TextImageModel) -> dict[str, dict[str, int]]:

@@ -8,23 +8,26 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import yaml
+from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
 from bench import checkpoint, record
 from bench.config import RunConfig, config_hash, flatten, run_folder
 from bench.contracts import SplitName
 from bench.dryrun import dry_run as dry_run
+from bench.engine import accelerator
 from bench.errors import UsageError
 from bench.evaluation import Evaluated, evaluate, reference_lines, saved
 from bench.figures import curves, retrieval_sheet
 from bench.materials import Materials, gather
-from bench.progress import Reporter
+from bench.progress import Reporter, Silent
 from bench.selection import BEST, LAST, Selected, train_and_select
-from bench.tracking import Tracker
+from bench.tracking import NoTracker, Tracker
 
 TOKENIZER = "tokenizer"
 
@@ -43,22 +46,36 @@ def run(config: RunConfig, tracker: Tracker, reporter: Reporter, resume: str = "
     `resume`: "auto" goes on with what an earlier process left, and answers with the record where nothing is left to do; "never"
     sets the earlier folder aside; a path takes over an unfinished run that lies elsewhere.
     """
-    folder = run_folder(config)
+    folder, engine = run_folder(config), accelerator(config)
+    if not engine.is_main_process:
+        return _take_part(config, folder, engine)
+    reporter.note(f"{config.model_name} on {config.dataset_name}, seed {config.seed} -> {folder}")
     with _alone(folder):
+        began = time.perf_counter()
         _settle(folder, config, resume, reporter)
         if (earlier := record.read(folder)).get("finished"):
             reporter.note("this run finished before; its record is shown. --resume never runs it again")
+            engine.wait_for_everyone()
             return RunResult(folder, earlier)
-        began = time.perf_counter()
         materials = gather(config, reporter, folder / "checkpoints" / TOKENIZER)
-        draft = _start(config, materials, folder, tracker, earlier)
+        engine.wait_for_everyone()
         try:
+            draft = _start(config, materials, folder, tracker, earlier)
             result = _train_and_test(config, materials, folder, tracker, reporter, draft, began)
         except BaseException as error:
             tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
         tracker.end("FINISHED")
         return result
+
+
+def _take_part(config: RunConfig, folder: Path, engine: Accelerator) -> RunResult:
+    """What all processes but the first do (`accelerate launch`): train along, once the first has prepared data and tokenizer."""
+    engine.wait_for_everyone()
+    if not (earlier := record.read(folder)).get("finished"):
+        materials = gather(config, Silent(), folder / "checkpoints" / TOKENIZER)
+        train_and_select(config, materials, folder / "checkpoints", NoTracker(), Silent())
+    return RunResult(folder, earlier)
 
 
 def _train_and_test(
@@ -70,8 +87,7 @@ def _train_and_test(
     test = evaluate(selected, materials.encoded("test"), reporter)
     result = draft | _outcome(selected, val, test)
     result["seconds"] = {"until trained": trained - began, "evaluation": time.perf_counter() - trained}
-    if selected.engine.is_main_process:
-        _leave(folder, result, selected, val, test, tracker, reporter)
+    _leave(folder, result, selected, val, test, tracker, reporter)
     return RunResult(folder, result)
 
 
@@ -87,31 +103,46 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UsageError(f"another process is at work on {folder}; wait for it, or take another --seed or --output-dir") from error
-    with lock:
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _settle(folder: Path, config: RunConfig, resume: str, reporter: Reporter) -> None:
     """Bring the folder into the state that `resume` asks for."""
     if resume == "never":
         if any(folder.iterdir()):
-            number = sum(1 for _ in folder.parent.glob(f"{folder.name}-earlier*")) + 1
-            aside = folder.rename(folder.with_name(f"{folder.name}-earlier{number}"))
+            names = (folder.with_name(f"{folder.name}-earlier{number}") for number in count(1))
+            aside = folder.rename(next(name for name in names if not name.exists()))
             reporter.note(f"the earlier run was set aside as {aside}")
             folder.mkdir()
-    elif resume != "auto":
+    elif resume != "auto" and not record.read(folder).get("finished"):
         _take_over(Path(resume), folder, config)
 
 
 def _take_over(source: Path, folder: Path, config: RunConfig) -> None:
     file = last_checkpoint(source)
-    theirs = RunConfig.from_dict(checkpoint.load(file)[1]["config"])
+    header = checkpoint.load(file)[1]
+    if "course" not in header:
+        raise UsageError(f"--resume {source}: {file.name} holds weights alone; give a run's folder or its {LAST}")
+    theirs = RunConfig.from_dict(header["config"])
     if (config_hash(theirs), theirs.seed) != (config_hash(config), config.seed):
         ours, other = flatten(config), flatten(theirs)
         differing = [key for key in ours if ours[key] != other.get(key) and key.split(".")[0] in ("model", "data", "train", "seed")]
         raise UsageError(f"--resume {source}: that run is another one (differs in {', '.join(differing[:5]) or 'precision or limit'})")
     if file.parent.resolve() != (folder / "checkpoints").resolve():
-        shutil.copytree(file.parent, folder / "checkpoints", dirs_exist_ok=True)
+        _copy_checkpoints(file, folder / "checkpoints")
+
+
+def _copy_checkpoints(last: Path, folder: Path) -> None:
+    """`last` and what belongs to it, all or nothing."""
+    half = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(last.parent, half, ignore=lambda _, names: set(names) - {BEST, TOKENIZER, "tokenizer.json"})
+    shutil.copy2(last, half / LAST)
+    shutil.rmtree(folder, ignore_errors=True)
+    half.rename(folder)
 
 
 def last_checkpoint(path: Path) -> Path:
@@ -146,11 +177,11 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
         tags=tags,
         run_id=earlier.get("mlflow_run_id"),
     )
-    counts = {f"{name} {what}": count for name, sizes in draft["data"]["splits"].items() for what, count in sizes.items()}
-    tracker.dataset(config.dataset_name, fingerprint, config.dataset_name, counts, "train, val and test")
     draft["mlflow_run_id"] = tracker.run_id or earlier.get("mlflow_run_id")
+    record.write(folder, draft)  # at once: a kill from here on finds the tracker's run again
     checkpoint.write_text(folder / "config.yaml", yaml.safe_dump(config.dump(), sort_keys=False))
-    record.write(folder, draft)
+    counts = {f"{name} {what}": number for name, sizes in draft["data"]["splits"].items() for what, number in sizes.items()}
+    tracker.dataset(config.dataset_name, fingerprint, config.dataset_name, counts, "train, val and test")
     return draft
 
 
@@ -171,18 +202,20 @@ def _outcome(selected: Selected, val: Evaluated, test: Evaluated) -> dict[str, A
     }
 
 
-def _leave(folder: Path, result: dict[str, Any], selected: Selected, val: Evaluated, test: Evaluated, tracker: Tracker, reporter: Reporter) -> None:
-    """Numbers first, then the record, which makes the folder whole; then what is for looking at."""
+def _leave(
+    folder: Path, result: dict[str, Any], selected: Selected, val: Evaluated, test: Evaluated, tracker: Tracker, reporter: Reporter
+) -> None:
+    """The record last, which makes the run finished: one that is killed before it does all this again, from the last checkpoint."""
     history = selected.course.history
     checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(values) + "\n" for values in history))
     test.write_per_query(folder / "per_query.parquet")
-    record.write(folder, result)
-    tracker.metrics(_final_metrics(result), step=result["selected_epoch"])
-    files = [folder / name for name in ("config.yaml", record.RESULT, "metrics.jsonl", "per_query.parquet")]
-    for path in files:
-        tracker.artifact(path)
     for path in _draw(folder / "figures", result, selected, val, test, reporter):
         tracker.artifact(path, "figures")
+    tracker.metrics(_final_metrics(result), step=result["selected_epoch"])
+    for name in ("config.yaml", "metrics.jsonl", "per_query.parquet"):
+        tracker.artifact(folder / name)
+    record.write(folder, result)
+    tracker.artifact(folder / record.RESULT)
     reporter.note(f"results: {folder}")
 
 
@@ -199,7 +232,7 @@ def _final_metrics(result: dict[str, Any]) -> dict[str, float]:
 
 
 def _draw(folder: Path, result: dict[str, Any], selected: Selected, val: Evaluated, test: Evaluated, reporter: Reporter) -> list[Path]:
-    """Curves and a retrieval sheet. A disk that is full by now costs the pictures, not the run."""
+    """Curves and a retrieval sheet. Whatever goes wrong with them costs the pictures, not the run."""
     title = f"{result['model']} on {result['dataset']}, seed {result['seed']}"
     lines = reference_lines(selected.materials.dataset, val.data)
     made = [folder / "curves.png", folder / "retrieval.png"]
@@ -207,8 +240,8 @@ def _draw(folder: Path, result: dict[str, Any], selected: Selected, val: Evaluat
         chance = lines["chance"]["t2i"]["R1"]
         curves(selected.course.history, made[0], title=title, chance=chance, ceiling=lines["ceiling"], selected=result["selected_epoch"])
         retrieval_sheet(test.sheet_rows(selected), made[1], title=f"{title}: test queries and their nearest images")
-    except OSError as error:
-        reporter.warn(f"the figures could not be written ({error}); the numbers are whole")
+    except Exception as error:
+        reporter.warn(f"the figures could not be drawn ({type(error).__name__}: {error}); the numbers are whole")
     return [path for path in made if path.exists()]
 
 
@@ -241,4 +274,3 @@ def evaluate_saved(
         "data": {"fingerprint": selected.materials.dataset.fingerprint(), "splits": {split: evaluated.data.split.sizes()}},
     }
     return RunResult(file.parent, result)
-
