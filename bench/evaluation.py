@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,16 @@ from torch import Tensor
 
 from bench import checkpoint, record, registry
 from bench.config import RunConfig
-from bench.contracts import Dataset, Vocabulary
+from bench.contracts import Dataset, SplitName, Vocabulary
 from bench.data import EncodedSplit
-from bench.engine import Embedded, accelerator, embed, mix, score, similarities
+from bench.engine import Direction, Embedded, accelerator, embed, mix, score, similarities
 from bench.errors import RunFailed, UsageError
 from bench.figures import RetrievalRow
-from bench.materials import gather
+from bench.materials import TOKENIZER, gather
 from bench.metrics import Ranking, chance_R1
 from bench.progress import Reporter
-from bench.selection import BEST, Course, Selected
+from bench.record import RunResult
+from bench.selection import BEST, LAST, Course, Selected
 
 SHEET_QUERIES, SHEET_DEPTH = 8, 5
 
@@ -88,14 +90,19 @@ def evaluate(selected: Selected, data: EncodedSplit, reporter: Reporter) -> Eval
     """Both directions on a split, with the mixing that val chose."""
     options, engine, track = selected.config.evaluation, selected.engine, reporter.track
     embedded = embed(selected.model, data, options, engine, track)
+    directions: tuple[Direction, ...] = ("t2i", "i2t")
     rankings: dict[str, Ranking] = {}
     try:
-        for direction in ("t2i", "i2t"):
-            mixings = [selected.mixing]
-            rankings[direction] = score(selected.model, embedded, data, options, engine.device, mixings, direction, track)[0]
+        for direction in directions:
+            rankings[direction] = score(selected.model, embedded, data, options, engine.device, [selected.mixing], direction, track)[0]
     except ValueError as error:
         raise RunFailed(f"{data.split.name}: {error}") from error
     return Evaluated(data, embedded, rankings)
+
+
+def _spread(n: int, count: int) -> Tensor:
+    """At most `count` of n places, evenly spread."""
+    return torch.linspace(0, n - 1, min(n, count)).round().long()
 
 
 def reference_lines(dataset: Dataset, data: EncodedSplit) -> dict[str, Any]:
@@ -110,6 +117,9 @@ def reference_lines(dataset: Dataset, data: EncodedSplit) -> dict[str, Any]:
     }
 
 
+# ---------------------------------------------------------------------------------------------------- saved runs
+
+
 def saved(
     file: Path,
     reporter: Reporter,
@@ -122,13 +132,12 @@ def saved(
 ) -> Selected:
     """The model of a checkpoint with the records it is to be evaluated on: its own data set's, or another's."""
     tensors, header = checkpoint.load(file)
-    tokenizer = file.parent / "tokenizer"
-    if "mixing" not in header:
+    if "course" in header:
         raise UsageError(f"{file} is for going on with training; evaluate the run's folder or the {BEST} beside it")
-    if not tokenizer.is_dir():
-        raise UsageError(f"{tokenizer} is missing, without which {file.name} reads no caption; keep the two together")
+    if not (file.parent / TOKENIZER).is_dir():  # a vocabulary trained here would give other numbers in silence
+        raise UsageError(f"{file.parent / TOKENIZER} is missing, without which {file.name} reads no caption; keep the two together")
     config = _evaluation_config(header["config"], dataset, overrides, data_root, device, limit)
-    materials = gather(config, reporter, tokenizer)
+    materials = gather(config, reporter, file.parent / TOKENIZER)
     engine = accelerator(config)
     model = materials.build(Vocabulary(**header["vocabulary"]))
     checkpoint.load_model(model, tensors, file)
@@ -140,15 +149,55 @@ def saved(
 def _evaluation_config(
     saved_config: Mapping[str, Any], dataset: str | None, overrides: Sequence[str], data_root: Path | None, device: str, limit: int | None
 ) -> RunConfig:
-    values = dict(saved_config) | {"device": device, "limit": limit}
-    if data_root is not None:
-        values["data_root"] = str(data_root)
+    """The run's own configuration but for what is asked; a run that was limited is evaluated as it was, unless asked."""
+    given = {"data_root": data_root or os.environ.get("TBPS_DATA_ROOT"), "limit": limit}
+    values = dict(saved_config) | {"device": device} | {key: value for key, value in given.items() if value is not None}
     if dataset is not None and registry.find("dataset", dataset).name != values["data"]["name"]:
         values["data"] = {"name": dataset}
     config = RunConfig.from_dict(values)
     return config.overridden(overrides) if overrides else config
 
 
-def _spread(n: int, count: int) -> Tensor:
-    """At most `count` of n places, evenly spread."""
-    return torch.linspace(0, n - 1, min(n, count)).round().long()
+def evaluate_saved(
+    path: Path,
+    reporter: Reporter,
+    *,
+    dataset: str | None = None,
+    split: SplitName = "test",
+    overrides: list[str] | None = None,
+    data_root: Path | None = None,
+    device: str = "auto",
+    limit: int | None = None,
+) -> RunResult:
+    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val."""
+    file = best_checkpoint(path)
+    selected = saved(file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit)
+    evaluated = evaluate(selected, selected.materials.encoded(split), reporter)
+    config = selected.config
+    result = record.beginning(config) | {
+        "finished": True,
+        "metrics": {split: evaluated.metrics},
+        "tied_queries": {split: evaluated.tied},
+        **reference_lines(selected.materials.dataset, evaluated.data),
+        "selected_epoch": selected.course.best_epoch,
+        "mixing": dict(selected.mixing),
+        "data": {"fingerprint": selected.materials.dataset.fingerprint(), "splits": {split: evaluated.data.split.sizes()}},
+    }
+    return RunResult(file.parent, result)
+
+
+def last_checkpoint(path: Path) -> Path:
+    """The checkpoint to go on from, of a run's folder, its `checkpoints`, or the file itself."""
+    return _checkpoint(path, LAST)
+
+
+def best_checkpoint(path: Path) -> Path:
+    """The checkpoint to evaluate, of a run's folder, its `checkpoints`, or the file itself."""
+    return _checkpoint(path, BEST)
+
+
+def _checkpoint(path: Path, name: str) -> Path:
+    for file in (path, path / name, path / "checkpoints" / name):
+        if file.is_file():
+            return file
+    raise UsageError(f"{path} holds no {name}; give a run's folder (`python -m bench list runs`) or a checkpoint")

@@ -16,6 +16,9 @@ from bench.data import EncodedSplit, ImageStore, build_labels, limited
 from bench.progress import Reporter
 from bench.text import Tokenizer, encode_captions, phrases_of
 
+TOKENIZER = "tokenizer"
+"""Folder of a run's tokenizer, beside its checkpoints."""
+
 
 @dataclass(frozen=True)
 class Materials:
@@ -53,8 +56,14 @@ class Materials:
         store = ImageStore(split, spec, track=self.reporter.track, workers=self.config.train.workers)
         return EncodedSplit(split, store, captions, labels)
 
+    @cached_property
+    def val(self) -> EncodedSplit:
+        """The split that is looked at after each epoch, and once more at the end."""
+        return self.encoded("val")
+
     def build(self, vocabulary: Vocabulary | None = None) -> TextImageModel:
         """A model whose random weights depend on the seed alone."""
+        self.reporter.note("building the model")
         set_seed(self.config.seed)
         return self.model_class(self.config.model, vocabulary or self.vocabulary)
 
@@ -64,11 +73,12 @@ def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path) -> Mat
     model_class: type[TextImageModel] = registry.load("model", config.model_name)
     dataset: Dataset = registry.load("dataset", config.dataset_name)(config.data_root, config.data)
     dataset.prepare(reporter.track)
+    reporter.note(f"reading {config.dataset_name}")
     for name in get_args(SplitName):
         dataset.split(name)  # a set that is not there is found out now, before a hub is asked or a model built
     spec = model_class.input_spec(config.model)
-    if spec.tokenizer is not None and not tokenizer_folder.is_dir():
-        reporter.note(f"loading the tokenizer {spec.tokenizer}")
+    if not tokenizer_folder.is_dir():
+        reporter.note(f"loading the tokenizer {spec.tokenizer}" if spec.tokenizer else "training a tokenizer on the train captions")
     return Materials(config, dataset, model_class, _tokenizer(spec, dataset, config, tokenizer_folder), reporter)
 
 
@@ -93,4 +103,3 @@ def _save_whole(tokenizer: Tokenizer, folder: Path) -> None:
 def _cut(dataset: Dataset, name: SplitName, limit: int | None) -> Split:
     split = dataset.split(name)
     return split if limit is None else limited(split, limit)
-

@@ -1,4 +1,21 @@
-"""`result.json`: what a run leaves for those who compare it, and the environment it was obtained in."""
+"""`result.json`: what a run leaves for those who compare it, and the environment it was obtained in.
+
+| key | meaning |
+|---|---|
+| `schema_version`, `finished` | of this table; false until all else is written |
+| `protocol`, `selection` | how test is measured; how epoch and mixing weights were chosen |
+| `model`, `preset`, `dataset`, `seed`, `config_hash` | what ran; `config.yaml` beside it has all options |
+| `data` | `fingerprint` (SHA-256 over the records), and `splits`: identities, images, captions of each, `limit` applied |
+| `environment` | `python`, `packages`, `hardware`, `git_commit`, `git_dirty` (null where git does not answer) of the last process |
+| `starts` | commit of each process that worked on the run, in order: more than one were resumed |
+| `metrics`, `tied_queries` | by split (val, test) and direction (t2i, i2t); percent, and queries that the order of ties decided |
+| `chance`, `ceiling` | R1 of a random ranking and, where known, of an oracle on test, percent |
+| `selected_epoch`, `epochs`, `mixing` | best on val; trained; weights of the components of the similarity |
+| `parameters` | trained and frozen, by part of the model |
+| `seconds` | `training` (all epochs, whichever process), `evaluation`, and of the `last process` as a whole |
+| `peak_memory_mib` | of the last process, and of the accelerator |
+| `mlflow_run_id` | null where nothing is tracked |
+"""
 
 from __future__ import annotations
 
@@ -8,6 +25,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,12 +37,21 @@ from torch import Tensor, nn
 from bench import checkpoint
 from bench.config import RunConfig, config_hash
 from bench.contracts import TextImageModel
+from bench.errors import UsageError
 from bench.metrics import PROTOCOL
 
 SCHEMA_VERSION = 1
 RESULT = "result.json"
 PACKAGES = ("torch", "timm", "transformers", "tokenizers", "accelerate", "numpy", "pillow", "mlflow")
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: its folder, and the content of its `result.json`."""
+
+    folder: Path
+    record: dict[str, Any]
 
 
 def beginning(config: RunConfig) -> dict[str, Any]:
@@ -43,38 +70,46 @@ def beginning(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, record: Mapping[str, Any]) -> None:
+def write(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Write the record whole or not at all; where it is."""
     checkpoint.write_text(folder / RESULT, json.dumps(record, indent=2, sort_keys=True) + "\n")
+    return folder / RESULT
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The record of a folder, or {} where there is none that can be read."""
+    """The record of a folder, {} where there is none. One that cannot be read is a UsageError."""
+    file = folder / RESULT
     try:
-        record = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
-    return record if isinstance(record, dict) else {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {file} ({' '.join(str(error).split())}); the run begins anew with --resume never") from error
+    if not isinstance(record, dict):
+        raise UsageError(f"{file} is no record of a run; the run begins anew with --resume never")
+    return record
 
 
 def environment() -> dict[str, Any]:
     """Package versions, code version and hardware; no name of a host, a user or a path."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    changes = git("status", "--porcelain")
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "git_commit": git("rev-parse", "HEAD"),
-        "git_dirty": bool(git("status", "--porcelain")),
+        "git_dirty": None if changes is None else bool(changes),
         "hardware": {"cpu": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpus": gpus},
     }
 
 
-def git(*arguments: str) -> str:
-    """The answer of git about this project, or '' where it has none."""
+def git(*arguments: str) -> str | None:
+    """The answer of git about this project, None where it has none."""
     try:
         answer = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 def _processor() -> str:

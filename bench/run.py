@@ -7,8 +7,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,71 +20,68 @@ from bench.contracts import SplitName
 from bench.dryrun import dry_run as dry_run
 from bench.engine import accelerator
 from bench.errors import UsageError
-from bench.evaluation import Evaluated, evaluate, reference_lines, saved
+from bench.evaluation import Evaluated, evaluate, last_checkpoint, reference_lines
+from bench.evaluation import evaluate_saved as evaluate_saved
 from bench.figures import curves, retrieval_sheet
-from bench.materials import Materials, gather
+from bench.materials import TOKENIZER, Materials, gather
 from bench.progress import Reporter, Silent
+from bench.record import RunResult as RunResult
 from bench.selection import BEST, LAST, Selected, train_and_select
 from bench.tracking import NoTracker, Tracker
 
-TOKENIZER = "tokenizer"
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A finished run: its folder, and the content of its `result.json`."""
-
-    folder: Path
-    record: dict[str, Any]
+CHECKPOINTS = "checkpoints"
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+INDIFFERENT = ("train.workers", "evaluation.", "device", "data_root", "output_dir", "tracker", "preset")
+"""Beginnings of the keys in which two processes of one run may differ."""
 
 
 def run(config: RunConfig, tracker: Tracker, reporter: Reporter, resume: str = "auto") -> RunResult:
     """Train, select on val, evaluate on test once, and leave the record in the results folder and with the tracker.
 
     `resume`: "auto" goes on with what an earlier process left, and answers with the record where nothing is left to do; "never"
-    sets the earlier folder aside; a path takes over an unfinished run that lies elsewhere.
+    sets the earlier folder aside; a path takes over an unfinished run that lies elsewhere. Of several processes the main one does
+    it all, and the others help with the training.
     """
     folder, engine = run_folder(config), accelerator(config)
     if not engine.is_main_process:
         return _take_part(config, folder, engine)
     reporter.note(f"{config.model_name} on {config.dataset_name}, seed {config.seed} -> {folder}")
     with _alone(folder):
-        began = time.perf_counter()
         _settle(folder, config, resume, reporter)
         if (earlier := record.read(folder)).get("finished"):
             reporter.note("this run finished before; its record is shown. --resume never runs it again")
             engine.wait_for_everyone()
             return RunResult(folder, earlier)
-        materials = gather(config, reporter, folder / "checkpoints" / TOKENIZER)
+        began = time.perf_counter()
+        materials = gather(config, reporter, folder / CHECKPOINTS / TOKENIZER)
         engine.wait_for_everyone()
         try:
             draft = _start(config, materials, folder, tracker, earlier)
-            result = _train_and_test(config, materials, folder, tracker, reporter, draft, began)
+            return _train_and_test(config, materials, folder, tracker, reporter, draft, began)
         except BaseException as error:
             tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
-        tracker.end("FINISHED")
-        return result
 
 
 def _take_part(config: RunConfig, folder: Path, engine: Accelerator) -> RunResult:
-    """What all processes but the first do (`accelerate launch`): train along, once the first has prepared data and tokenizer."""
+    """What all processes but the first do (`torchrun`, `accelerate launch`): train along, once the first has prepared all."""
     engine.wait_for_everyone()
     if not (earlier := record.read(folder)).get("finished"):
-        materials = gather(config, Silent(), folder / "checkpoints" / TOKENIZER)
-        train_and_select(config, materials, folder / "checkpoints", NoTracker(), Silent())
+        materials = gather(config, Silent(), folder / CHECKPOINTS / TOKENIZER)
+        train_and_select(config, materials, folder / CHECKPOINTS, NoTracker(), Silent())
     return RunResult(folder, earlier)
 
 
 def _train_and_test(
     config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter, draft: dict[str, Any], began: float
 ) -> RunResult:
-    selected = train_and_select(config, materials, folder / "checkpoints", tracker, reporter)
+    selected = train_and_select(config, materials, folder / CHECKPOINTS, tracker, reporter)
     trained = time.perf_counter()
-    val = evaluate(selected, materials.encoded("val"), reporter)
+    val = evaluate(selected, materials.val, reporter)
     test = evaluate(selected, materials.encoded("test"), reporter)
     result = draft | _outcome(selected, val, test)
-    result["seconds"] = {"until trained": trained - began, "evaluation": time.perf_counter() - trained}
+    training = sum(values["seconds"] for values in selected.course.history)
+    result["seconds"] = {"training": training, "evaluation": time.perf_counter() - trained, "last process": time.perf_counter() - began}
     _leave(folder, result, selected, val, test, tracker, reporter)
     return RunResult(folder, result)
 
@@ -96,7 +91,7 @@ def _train_and_test(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time in a run's folder. The lock goes with the process, however that ends."""
+    """One run at a time in a run's folder. The lock goes with the process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
@@ -113,63 +108,64 @@ def _settle(folder: Path, config: RunConfig, resume: str, reporter: Reporter) ->
     """Bring the folder into the state that `resume` asks for."""
     if resume == "never":
         if any(folder.iterdir()):
-            names = (folder.with_name(f"{folder.name}-earlier{number}") for number in count(1))
-            aside = folder.rename(next(name for name in names if not name.exists()))
-            reporter.note(f"the earlier run was set aside as {aside}")
+            number = 1
+            while (aside := folder.with_name(f"{folder.name}-earlier{number}")).exists():
+                number += 1
+            folder.rename(aside)
             folder.mkdir()
+            reporter.note(f"the earlier run was set aside as {aside}")
     elif resume != "auto" and not record.read(folder).get("finished"):
-        _take_over(Path(resume), folder, config)
+        _take_over(Path(resume), folder, config, reporter)
 
 
-def _take_over(source: Path, folder: Path, config: RunConfig) -> None:
+def _take_over(source: Path, folder: Path, config: RunConfig, reporter: Reporter) -> None:
+    """Bring an unfinished run here, unless what is here is as far: both went the same way."""
     file = last_checkpoint(source)
-    header = checkpoint.load(file)[1]
-    if "course" not in header:
+    theirs = checkpoint.load(file)[1]
+    if "course" not in theirs:
         raise UsageError(f"--resume {source}: {file.name} holds weights alone; give a run's folder or its {LAST}")
-    theirs = RunConfig.from_dict(header["config"])
-    if (config_hash(theirs), theirs.seed) != (config_hash(config), config.seed):
-        ours, other = flatten(config), flatten(theirs)
-        differing = [key for key in ours if ours[key] != other.get(key) and key.split(".")[0] in ("model", "data", "train", "seed")]
-        raise UsageError(f"--resume {source}: that run is another one (differs in {', '.join(differing[:5]) or 'precision or limit'})")
-    if file.parent.resolve() != (folder / "checkpoints").resolve():
-        _copy_checkpoints(file, folder / "checkpoints")
+    if differing := _differing(flatten(config), flatten(RunConfig.from_dict(theirs["config"]))):
+        raise UsageError(f"--resume {source}: that run is another one, it differs in {', '.join(differing)}")
+    if (ours := folder / CHECKPOINTS / LAST).exists() and checkpoint.load(ours)[1]["course"]["epoch"] >= theirs["course"]["epoch"]:
+        return
+    try:
+        _copy_checkpoints(file.parent, folder / CHECKPOINTS)
+    except OSError as error:
+        raise UsageError(f"--resume {source}: {error.strerror}: {error.filename}") from error
+    if not (their_record := record.read(file.parent.parent)).get("finished") and "mlflow_run_id" in their_record:
+        record.write(folder, their_record)  # so that its MLflow run goes on too
+    reporter.note(f"took over {source} after epoch {theirs['course']['epoch']}")
 
 
-def _copy_checkpoints(last: Path, folder: Path) -> None:
-    """`last` and what belongs to it, all or nothing."""
-    half = folder.with_name(f".{folder.name}.tmp")
+def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """The options that make them different runs, with both values."""
+    keys = [key for key in ours | theirs if not key.startswith(INDIFFERENT) and ours.get(key) != theirs.get(key)]
+    return [f"{key} ({theirs.get(key)} there, {ours.get(key)} here)" for key in keys]
+
+
+def _copy_checkpoints(source: Path, target: Path) -> None:
+    """All three parts or none: a kill leaves nothing that the next attempt would take for whole."""
+    half = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(half, ignore_errors=True)
-    shutil.copytree(last.parent, half, ignore=lambda _, names: set(names) - {BEST, TOKENIZER, "tokenizer.json"})
-    shutil.copy2(last, half / LAST)
-    shutil.rmtree(folder, ignore_errors=True)
-    half.rename(folder)
-
-
-def last_checkpoint(path: Path) -> Path:
-    """The checkpoint to go on from, of a run's folder, its `checkpoints`, or the file itself."""
-    return _checkpoint(path, LAST)
-
-
-def best_checkpoint(path: Path) -> Path:
-    """The checkpoint to evaluate, of a run's folder, its `checkpoints`, or the file itself."""
-    return _checkpoint(path, BEST)
-
-
-def _checkpoint(path: Path, name: str) -> Path:
-    for file in (path, path / name, path / "checkpoints" / name):
-        if file.is_file():
-            return file
-    raise UsageError(f"{path} holds no {name}; give a run's folder (`python -m bench list runs`) or a checkpoint")
+    shutil.copytree(source / TOKENIZER, half / TOKENIZER)
+    for name in (BEST, LAST):
+        shutil.copyfile(source / name, half / name)
+    shutil.rmtree(target, ignore_errors=True)
+    half.rename(target)
 
 
 def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, earlier: dict[str, Any]) -> dict[str, Any]:
     """Write what is known, and open the run with the tracker."""
     draft = record.beginning(config)
     fingerprint = materials.dataset.fingerprint()
-    names: tuple[SplitName, ...] = ("train", "val", "test")
-    draft["data"] = {"fingerprint": fingerprint, "splits": {name: materials.split(name).sizes() for name in names}}
+    if earlier.get("data", {}).get("fingerprint", fingerprint) != fingerprint:
+        raise UsageError(f"{folder}: the data set has changed since this run began; it begins anew with --resume never")
+    sizes = {name: materials.split(name).sizes() for name in SPLITS}
+    commit = draft["environment"]["git_commit"]
+    draft["data"] = {"fingerprint": fingerprint, "splits": sizes}
+    draft["starts"] = [*earlier.get("starts", []), commit]
     tags = {"model": config.model_name, "dataset": config.dataset_name, "protocol": draft["protocol"], "seed": str(config.seed)}
-    tags |= {"dataset_fingerprint": fingerprint, "git_commit": draft["environment"]["git_commit"], "selection": "val t2i R1"}
+    tags |= {"dataset_fingerprint": fingerprint, "git_commit": commit or "unknown", "selection": "val t2i R1"}
     tracker.start(
         experiment=f"tbps/{config.dataset_name}",
         name=f"{config.model_name}-{config.dataset_name}-s{config.seed}-{config_hash(config)[:4]}",
@@ -178,11 +174,20 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
         run_id=earlier.get("mlflow_run_id"),
     )
     draft["mlflow_run_id"] = tracker.run_id or earlier.get("mlflow_run_id")
-    record.write(folder, draft)  # at once: a kill from here on finds the tracker's run again
+    record.write(folder, draft)  # now: a kill from here on is followed by the same MLflow run
     checkpoint.write_text(folder / "config.yaml", yaml.safe_dump(config.dump(), sort_keys=False))
-    counts = {f"{name} {what}": number for name, sizes in draft["data"]["splits"].items() for what, number in sizes.items()}
+    counts = {f"{name} {what}": count for name, split in sizes.items() for what, count in split.items()}
     tracker.dataset(config.dataset_name, fingerprint, config.dataset_name, counts, "train, val and test")
+    if tracker.run_id != earlier.get("mlflow_run_id"):
+        _tell_what_was(folder / CHECKPOINTS / LAST, tracker)
     return draft
+
+
+def _tell_what_was(file: Path, tracker: Tracker) -> None:
+    """The epochs of earlier processes, to a tracker that did not see them."""
+    if file.exists():
+        for values in checkpoint.load(file)[1]["course"]["history"]:
+            tracker.metrics({name: value for name, value in values.items() if name != "epoch"}, step=values["epoch"])
 
 
 # ------------------------------------------------------------------------------------------------------- after a run
@@ -205,17 +210,19 @@ def _outcome(selected: Selected, val: Evaluated, test: Evaluated) -> dict[str, A
 def _leave(
     folder: Path, result: dict[str, Any], selected: Selected, val: Evaluated, test: Evaluated, tracker: Tracker, reporter: Reporter
 ) -> None:
-    """The record last, which makes the run finished: one that is killed before it does all this again, from the last checkpoint."""
-    history = selected.course.history
-    checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(values) + "\n" for values in history))
+    """The finished record is put in its place last: after a kill before that, the same command does what is left."""
+    checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(values) + "\n" for values in selected.course.history))
     test.write_per_query(folder / "per_query.parquet")
-    for path in _draw(folder / "figures", result, selected, val, test, reporter):
-        tracker.artifact(path, "figures")
+    figures = _draw(folder / "figures", result, selected, val, test, reporter)
+    finished = record.write(folder / ".finished", result)
     tracker.metrics(_final_metrics(result), step=result["selected_epoch"])
-    for name in ("config.yaml", "metrics.jsonl", "per_query.parquet"):
-        tracker.artifact(folder / name)
-    record.write(folder, result)
-    tracker.artifact(folder / record.RESULT)
+    for path in (folder / "config.yaml", finished, folder / "metrics.jsonl", folder / "per_query.parquet"):
+        tracker.artifact(path)
+    for path in figures:
+        tracker.artifact(path, "figures")
+    tracker.end("FINISHED")
+    checkpoint.replace(finished, folder / record.RESULT)
+    finished.parent.rmdir()
     reporter.note(f"results: {folder}")
 
 
@@ -236,6 +243,7 @@ def _draw(folder: Path, result: dict[str, Any], selected: Selected, val: Evaluat
     title = f"{result['model']} on {result['dataset']}, seed {result['seed']}"
     lines = reference_lines(selected.materials.dataset, val.data)
     made = [folder / "curves.png", folder / "retrieval.png"]
+    reporter.note("drawing figures")
     try:
         chance = lines["chance"]["t2i"]["R1"]
         curves(selected.course.history, made[0], title=title, chance=chance, ceiling=lines["ceiling"], selected=result["selected_epoch"])
@@ -243,34 +251,3 @@ def _draw(folder: Path, result: dict[str, Any], selected: Selected, val: Evaluat
     except Exception as error:
         reporter.warn(f"the figures could not be drawn ({type(error).__name__}: {error}); the numbers are whole")
     return [path for path in made if path.exists()]
-
-
-# ---------------------------------------------------------------------------------------------------- saved runs
-
-
-def evaluate_saved(
-    path: Path,
-    reporter: Reporter,
-    *,
-    dataset: str | None = None,
-    split: SplitName = "test",
-    overrides: list[str] | None = None,
-    data_root: Path | None = None,
-    device: str = "auto",
-    limit: int | None = None,
-) -> RunResult:
-    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val."""
-    file = best_checkpoint(path)
-    selected = saved(file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit)
-    evaluated = evaluate(selected, selected.materials.encoded(split), reporter)
-    config = selected.config
-    result = record.beginning(config) | {
-        "finished": True,
-        "metrics": {split: evaluated.metrics},
-        "tied_queries": {split: evaluated.tied},
-        **reference_lines(selected.materials.dataset, evaluated.data),
-        "selected_epoch": selected.course.best_epoch,
-        "mixing": dict(selected.mixing),
-        "data": {"fingerprint": selected.materials.dataset.fingerprint(), "splits": {split: evaluated.data.split.sizes()}},
-    }
-    return RunResult(file.parent, result)

@@ -10,6 +10,7 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from torch import Tensor
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -78,13 +79,13 @@ class _Training:
 def train_and_select(config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter) -> Selected:
     """Train for the configured epochs, from the last checkpoint in `folder` if there is one; end with the best epoch's weights."""
     engine = accelerator(config)
-    train, val = materials.encoded("train"), materials.encoded("val")
+    train, val = materials.encoded("train"), materials.val
     batches = PairBatches(
         train, config.train.batch_size, config.seed, config.train.flip, rank=engine.process_index, world=engine.num_processes
     )
     training = _begin(config, materials, folder, engine, len(batches))
     model, schedule = training.model, training.schedule
-    course = _resume(training, reporter)
+    course = _resume(training, engine, reporter)
     wrapped, prepared = engine.prepare(model, training.optimise)
     while course.epoch < config.train.epochs and not course.stale(config.train.patience):
         began, number = time.perf_counter(), course.epoch + 1
@@ -95,12 +96,12 @@ def train_and_select(config: RunConfig, materials: Materials, folder: Path, trac
         values |= {f"train/{name}": value for name, value in terms.items()}
         values |= {"lr": float(schedule.get_last_lr()[-1]), "seconds": time.perf_counter() - began}
         _record(course, values, mixing)
+        tracker.metrics(values, step=number)  # before it is kept: a kill in between tells the epoch twice, and never not at all
         if engine.is_main_process:
             _keep(training, course)
         engine.wait_for_everyone()
-        tracker.metrics(values, step=number)
         reporter.epoch(number, config.train.epochs, values)
-    checkpoint.load_model(model, checkpoint.load(folder / BEST)[0], folder / BEST)
+    checkpoint.load_model(model, _best(folder, course), folder / BEST)
     return Selected(config, materials, model, engine, course)
 
 
@@ -144,17 +145,41 @@ def _record(course: Course, values: Values, mixing: Mapping[str, float]) -> None
 
 
 def _keep(training: _Training, course: Course) -> None:
-    """The best first: a kill in between repeats the epoch, which writes the same best again."""
-    weights = checkpoint.model_tensors(training.model)
-    if course.best_epoch == course.epoch:
-        header = {**training.about, "epoch": course.epoch, "mixing": course.mixing}
-        checkpoint.save(training.folder / BEST, weights, header)
+    """The last first: it holds all, so that after a kill in between the best is made from it."""
     tensors, random_state = checkpoint.training_tensors(training.optimise)
+    tensors |= checkpoint.model_tensors(training.model)
     header = {**training.about, "course": asdict(course), "random": random_state, "schedule": training.schedule.state_dict()}
-    checkpoint.save(training.folder / LAST, weights | tensors, header)
+    checkpoint.save(training.folder / LAST, tensors, header)
+    if course.best_epoch == course.epoch:
+        _keep_best(training, course)
 
 
-def _resume(training: _Training, reporter: Reporter) -> Course:
+def _keep_best(training: _Training, course: Course) -> None:
+    header = {**training.about, "epoch": course.epoch, "mixing": course.mixing}
+    checkpoint.save(training.folder / BEST, checkpoint.model_tensors(training.model), header)
+
+
+def _epoch_of(best: Path) -> int | None:
+    """The epoch whose weights a file holds; None where it holds none that can be read."""
+    try:
+        epoch: int | None = checkpoint.load(best)[1].get("epoch")
+    except UsageError:
+        return None
+    return epoch
+
+
+def _best(folder: Path, course: Course) -> dict[str, Tensor]:
+    """The selected weights, which must be those that the course tells of."""
+    tensors, header = checkpoint.load(folder / BEST)
+    if header.get("epoch") != course.best_epoch:
+        raise UsageError(
+            f"{folder / BEST} is of epoch {header.get('epoch')}, but {LAST} beside it has {course.best_epoch} as the best: they are not "
+            "of one run; begin anew with --resume never"
+        )
+    return tensors
+
+
+def _resume(training: _Training, engine: Accelerator, reporter: Reporter) -> Course:
     """Put everything back as the last checkpoint has it; without one, the course begins."""
     file, schedule = training.folder / LAST, training.schedule
     if not file.exists():
@@ -169,5 +194,9 @@ def _resume(training: _Training, reporter: Reporter) -> Course:
         raise UsageError(f"{file} lacks what training needs to go on ({error!r}); begin anew with --resume never") from error
     for group, rate in zip(training.optimise.param_groups, schedule.get_last_lr(), strict=True):
         group["lr"] = rate
+    if course.best_epoch == course.epoch and engine.is_main_process and _epoch_of(training.folder / BEST) != course.epoch:
+        _keep_best(training, course)
+    engine.wait_for_everyone()
+    _best(training.folder, course)  # what the run will end with: missed now, not after the last epoch
     reporter.note(f"resumed after epoch {course.epoch}")
     return course

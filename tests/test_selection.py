@@ -109,13 +109,13 @@ class TestResume:
         assert_same(tmp_path, unbroken[0])
 
     @pytest.mark.parametrize("epoch", [1, 2, 4])
-    def test_stopped_between_best_and_last(self, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    def test_stopped_between_last_and_best(self, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
         monkeypatch.setattr(Course, "best_key", (-1.0, -1.0))  # every epoch is the best so far
         train(config, tmp_path / "unbroken")
         save = checkpoint.save
 
         def killed(path: Path, tensors: Any, header: Any) -> None:
-            if path.name == LAST and header["course"]["epoch"] == epoch:
+            if path.name == BEST and header["epoch"] == epoch:
                 raise Killed
             save(path, tensors, header)
 
@@ -123,8 +123,8 @@ class TestResume:
             patch.setattr(checkpoint, "save", killed)
             with pytest.raises(Killed):
                 train(config, tmp_path / "broken")
-        assert left(tmp_path / "broken", BEST)[1]["epoch"] == epoch
-        assert epoch == 1 or left(tmp_path / "broken")[1]["course"]["epoch"] == epoch - 1
+        assert left(tmp_path / "broken")[1]["course"]["epoch"] == epoch
+        assert epoch == 1 or left(tmp_path / "broken", BEST)[1]["epoch"] == epoch - 1
         train(config, tmp_path / "broken")
         assert_same(tmp_path / "broken", tmp_path / "unbroken")
 
