@@ -36,11 +36,12 @@ def foreign_findings(looked: Sequence[Looked], other: Sequence[Looked], name: st
     alike = {one.path: (one, twin) for one, twin in _alike(looked, other) if one.path not in known}
     for kind, pairs in (("exact", exact), ("alike", list(alike.values()))):
         if pairs:
-            tested = sum(("train" in (one.split, twin.split)) and one.split != twin.split for one, twin in pairs)
+            tested = sum("train" in (one.split, twin.split) and one.split != twin.split for one, twin in pairs)
+            where = f"{tested:,} of them in train of the one and in val or test of the other"
             yield Finding.of(
                 f"image-in-other-set-{kind}",
                 Severity.CHANGES if tested else Severity.NOTE,
-                f"{len(pairs):,} images stand in {name} too ({_kind(kind)}); {tested:,} of them in train here or there, in val or test of the other",
+                f"{len(pairs):,} images stand in {name} too ({_kind(kind)}), {where}",
                 [f"{_told(one)} = {name} {_told(twin)}" for one, twin in pairs],
                 f"training on one of the two sets and testing on the other is not zero-shot; results on this set alone stand ({name})",
                 "state it, or leave these images out of such an evaluation",
@@ -141,5 +142,3 @@ def near(ones: Words, others: Words, *, same: bool = False, radius: int = RADIUS
         distances = np.bitwise_count(block[rows] ^ others[columns]).sum(axis=1)
         for row, column in zip(rows[distances <= radius], columns[distances <= radius], strict=True):
             yield int(row) + start, int(column)
-
-

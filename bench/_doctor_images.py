@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bench.contracts import Split, Track, absent
+from bench.contracts import Split, SplitName, Track, absent
 from bench.findings import Finding, Severity
 from bench.images import FORMATS, MAX_PIXELS
 
@@ -97,7 +97,9 @@ def _words(grey: Image.Image) -> Words | None:
     return np.packbits(imagehash.phash(grey, hash_size=SIDE).hash.ravel()).view(np.uint64)
 
 
-def look_at_all(splits: Mapping[str, Split], label: str, track: Track, workers: int | None = None) -> tuple[list[Looked], list[Finding]]:
+def look_at_all(
+    splits: Mapping[SplitName, Split], label: str, track: Track, workers: int | None = None
+) -> tuple[list[Looked], list[Finding]]:
     """Every image that is there, looked at; and what is missing or lies outside."""
     there: list[tuple[str, Split, str, int]] = []
     findings: list[Finding] = []

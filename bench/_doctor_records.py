@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import get_args
 
 from bench.contracts import Counts, Dataset, Defect, Split, SplitName, Survey
@@ -65,7 +65,9 @@ def _sizes(dataset: Dataset, survey: Survey) -> Iterator[Finding]:
     for edition in dataset.editions:
         if all(found[name].identities == count for name, count in edition.identities.items()):
             what = f"not the published split but {edition.about}"
-            yield Finding.of("other-edition", Severity.CHANGES, what, examples, "results cannot be set beside published ones", edition.action)
+            yield Finding.of(
+                "other-edition", Severity.CHANGES, what, examples, "results cannot be set beside published ones", edition.action
+            )
             return
     smaller = all(have <= want for name in differing for have, want in zip(found[name], dataset.official.get(name, none), strict=True))
     what = f"{'a subset of' if smaller else 'not'} the published set: {', '.join(differing)} differ{'s' if len(differing) == 1 else ''}"
@@ -84,7 +86,7 @@ def _beside(found: Counts, published: Counts) -> str:
     return ", ".join(f"{have:,} of {want:,} {name}" for name, have, want in pairs if have != want)
 
 
-def _shared_identities(splits: Mapping[str, Split]) -> Iterator[Finding]:
+def _shared_identities(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
     pids = {name: {image.pid for image in split.images} for name, split in splits.items()}
     for one, other in combinations(pids, 2):
         if shared := sorted(pids[one] & pids[other]):
@@ -98,7 +100,7 @@ def _shared_identities(splits: Mapping[str, Split]) -> Iterator[Finding]:
             )
 
 
-def _shared_paths(splits: Mapping[str, Split]) -> Iterator[Finding]:
+def _shared_paths(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
     for one, other in combinations(splits, 2):
         if shared := sorted({image.path for image in splits[one].images} & {image.path for image in splits[other].images}):
             yield Finding.of(
@@ -111,13 +113,13 @@ def _shared_paths(splits: Mapping[str, Split]) -> Iterator[Finding]:
             )
 
 
-def _gaps(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[Finding]:
+def _gaps(dataset: Dataset, splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
     """Only of published sets: in one's own, numbers may mean something."""
     train = splits.get("train")
     pids = sorted({image.pid for image in train.images}) if train and dataset.official else []
     if not pids or len(pids) == pids[-1] - pids[0] + 1:
         return
-    gaps = [f"{one} is followed by {other}" for one, other in zip(pids, pids[1:], strict=False) if other != one + 1]
+    gaps = [f"{one} is followed by {other}" for one, other in pairwise(pids) if other != one + 1]
     yield Finding.of(
         "identity-gaps",
         Severity.NOTE,
@@ -128,7 +130,7 @@ def _gaps(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[Finding]:
     )
 
 
-def _single_images(splits: Mapping[str, Split]) -> Iterator[Finding]:
+def _single_images(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
     for name, split in splits.items():
         counts = Counter(image.pid for image in split.images)
         if single := [f"identity {pid}" for pid, count in counts.items() if count == 1]:

@@ -60,6 +60,10 @@ class EvaluationOptions(Options):
     gallery_block: int = Field(1024, ge=1, description="gallery images in a block of similarities")
 
 
+def _data_root() -> Path:
+    return Path(os.environ.get("TBPS_DATA_ROOT") or "data")
+
+
 class RunConfig(Options):
     """One run. Build it with `resolve` or `from_dict`; `dump` alone rebuilds it."""
 
@@ -74,7 +78,7 @@ class RunConfig(Options):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     limit: int | None = Field(None, ge=1, description="images kept of each split, to try things out; null: all")
-    data_root: Path = Field(default_factory=lambda: _data_root())
+    data_root: Path = Field(default_factory=_data_root)
     output_dir: Path = Path("results")
     tracker: Literal["mlflow", "none"] = "mlflow"
 
@@ -144,10 +148,6 @@ def opened(name: str, data_root: Path | None = None, overrides: Sequence[str] = 
     name, options = _chosen("dataset", asked["data"])
     dataset: Dataset = registry.load("dataset", name)(data_root or _data_root(), options)
     return dataset
-
-
-def _data_root() -> Path:
-    return Path(os.environ.get("TBPS_DATA_ROOT") or "data")
 
 
 def config_hash(config: RunConfig) -> str:

@@ -10,12 +10,14 @@ from bench._doctor_captions import caption_findings
 from bench._doctor_duplicates import duplicate_findings, foreign_findings
 from bench._doctor_images import Looked, image_findings, look_at_all
 from bench._doctor_records import record_findings
-from bench.contracts import Dataset, Split, SplitName, Survey, UsageError
+from bench.contracts import Dataset, Split, SplitName, UsageError
 from bench.findings import Diagnosis, Finding, Severity
 from bench.progress import Reporter
 
 
-def check(name: str, dataset: Dataset, reporter: Reporter, *, others: Mapping[str, Dataset] | None = None, workers: int | None = None) -> Diagnosis:
+def check(
+    name: str, dataset: Dataset, reporter: Reporter, *, others: Mapping[str, Dataset] | None = None, workers: int | None = None
+) -> Diagnosis:
     """All that can be found wrong with a data set. `others`: sets whose images it might share; those that are not there are left out.
 
     `workers`: threads that look at images; 0: the caller's alone; None: one a core, 8 at most. UsageError if nothing can be read at all.
@@ -31,8 +33,8 @@ def check(name: str, dataset: Dataset, reporter: Reporter, *, others: Mapping[st
     for other, theirs in compared.items():
         findings += foreign_findings(looked, theirs, other)
     findings += _refusal(dataset, findings)
-    sizes = {split: _sizes(survey.splits.get(split)) for split in get_args(SplitName)}
-    official = {split: counts._asdict() for split, counts in dataset.official.items()}
+    sizes: dict[str, Mapping[str, int]] = {split: _sizes(survey.splits.get(split)) for split in get_args(SplitName)}
+    official: dict[str, Mapping[str, int]] = {split: counts._asdict() for split, counts in dataset.official.items()}
     return Diagnosis(name, sizes, official, choices, tuple(compared), tuple(findings))
 
 

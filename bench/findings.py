@@ -72,6 +72,7 @@ class Diagnosis:
                 yield severity, found
 
     def as_json(self) -> dict[str, Any]:
+        told = [vars(finding) | {"severity": finding.severity.title, "examples": list(finding.examples)} for finding in self.findings]
         return {
             "dataset": self.dataset,
             "verdict": self.severity.title if self.severity else "clean",
@@ -80,5 +81,5 @@ class Diagnosis:
             "official": self.official,
             "choices": dict(self.choices),
             "compared_with": list(self.compared),
-            "findings": [vars(finding) | {"severity": finding.severity.title, "examples": list(finding.examples)} for finding in self.findings],
+            "findings": told,
         }

@@ -85,7 +85,10 @@ def load(kind: Kind, name: str) -> type[Any]:
     loaded = getattr(_imported(module, entry.origin), attribute, None)
     if not (isinstance(loaded, type) and issubclass(loaded, _contract(kind))):
         raise UsageError(f"{entry.origin}: {entry.target} is no subclass of bench.contracts.{_contract(kind).__name__}")
-    return loaded.of_file(Path(name)) if _is_file(entry) else loaded
+    if not _is_file(entry):
+        return loaded
+    bound: type[Any] = loaded.of_file(Path(name))  # type: ignore[attr-defined]  # entries with suffixes are datasets
+    return bound
 
 
 def label(name: str) -> str:

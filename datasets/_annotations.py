@@ -83,7 +83,9 @@ def read_records(file: Path, image_root: Path) -> dict[SplitName, Split]:
     return {name: gathered.split(name, image_root) for name in SPLITS}
 
 
-def entries(records: Iterable[Any], keys: Keys = ANNOTATIONS, *, split: SplitName | None = None, where: str = "") -> Iterator[Entry | Defect]:
+def entries(
+    records: Iterable[Any], keys: Keys = ANNOTATIONS, *, split: SplitName | None = None, where: str = ""
+) -> Iterator[Entry | Defect]:
     """The entries of a list of records, counted from 0. `split`: of records that name none; `where` goes before their number."""
     for number, record in enumerate(records):
         yield entry(record, f"{where}record {number}", keys, split=split)

@@ -90,14 +90,14 @@ class AnnotatedDataset(Dataset):
 
     def _require_images(self, split: Split) -> None:
         missing, outside = absent(split.root, (image.path for image in split.images))
-        count = f"of {len(split.images)} images of split {split.name!r}"
+        of_all = f"of {len(split.images)} images of split {split.name!r}"
         if outside:
-            raise UsageError(
-                f"{self.folder}: {len(outside)} {count} are links that lead out of {split.root}, such as {outside[0]}; put the files "
-                f"themselves there, or make the whole of imgs a link"
-            )
+            advice = "put the files themselves there, or make the whole of imgs a link"
+            where = f"lead out of {split.root}, such as {outside[0]}"
+            raise UsageError(f"{self.folder}: {len(outside)} {of_all} are links that {where}; {advice}")
         if missing:
-            raise UsageError(f"{self.folder}: {len(missing)} {count} are missing, such as {missing[0]}, below {split.root}; {self._advice()}")
+            where = f"such as {missing[0]}, below {split.root}"
+            raise UsageError(f"{self.folder}: {len(missing)} {of_all} are missing, {where}; {self._advice()}")
 
     def _advice(self) -> str:
         layout = f"so that {self.annotations[0]} and imgs/ stand in <data root>/{self.folder}"

@@ -50,4 +50,4 @@ class CUHKPEDES(AnnotatedDataset):
         """The mislabelled test image goes by the name it has on disk, if it is there under one name only."""
         missing, outside = absent(self.images, _MISLABELLED)
         there = [name for name in _MISLABELLED if name not in (*missing, *outside)]
-        return {name: there[0] for name in missing} if len(there) == 1 else {}
+        return dict.fromkeys(missing, there[0]) if len(there) == 1 else {}

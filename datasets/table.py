@@ -1,9 +1,9 @@
 """One's own data set, without code: a table with a row a caption and the columns `split`, `pid`, `image`, `caption`.
 
-It is named by its path: `--dataset photos/album.csv` (or `.json`, a list of objects; `.jsonl`, an object a line). `image` is a path relative
-to the table's folder. `pid` says who is on it: whole numbers stand as they are, names are numbered in sorted order. Further columns are kept
-(`columns`), and `camera` is the image's camera. Without a column `split`, val and test are held out by identity, drawn from a seed; without
-rows of val, val alone.
+It is named by its path: `--dataset photos/album.csv` (or `.json`, a list of objects; `.jsonl`, an object a line). `image` is a path
+relative to the table's folder. `pid` says who is on it: whole numbers stand as they are, names are numbered in sorted order. Further
+columns are kept (`columns`), and `camera` is the image's camera. Without a column `split`, val and test are held out by identity, drawn
+from a seed; without rows of val, val alone.
 """
 
 from __future__ import annotations
@@ -49,10 +49,8 @@ class Table(Dataset):
         missing, outside = absent(split.root, (image.path for image in split.images))
         for paths, problem in ((outside, "are links that lead out of"), (missing, "are missing below")):
             if paths:
-                raise UsageError(
-                    f"{self._table()}: column 'image': {len(paths)} of {len(split.images)} images of split {name!r} {problem} {split.root}, "
-                    f"such as {paths[0]}; paths are relative to the table's folder"
-                )
+                those = f"{len(paths)} of {len(split.images)} images of split {name!r} {problem} {split.root}, such as {paths[0]}"
+                raise UsageError(f"{self._table()}: column 'image': {those}; paths are relative to the table's folder")
         return split
 
     def survey(self) -> Survey:
@@ -89,7 +87,7 @@ class Table(Dataset):
     def _carved(self, read: Gathered, choices: dict[str, str]) -> Gathered:
         options = self.config
         try:
-            if not read.images["test"] and not read.images["val"] and choices.pop("split", None):
+            if not read.images["test"] and not read.images["val"] and choices.pop("split", ""):
                 choices["test"] = read.carve("test", options.test, options.seed)
             if read.images["train"] and not read.images["val"]:
                 choices["val"] = read.carve("val", options.val, options.seed)

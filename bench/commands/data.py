@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench import registry
 from bench.commands.common import AsJson, DataRoot, Debug, Overrides, Plugins, plug_in, print_out, reporting
+
+if TYPE_CHECKING:
+    from bench.contracts import Dataset
 
 app = typer.Typer(help="A data set: is it whole, what is in it.", rich_markup_mode=None, no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME|TABLE", help="A dataset's name (`list datasets`), or a table's path.")]
@@ -47,7 +50,7 @@ def check(
     return int(diagnosis.severity)
 
 
-def _others(name: str, data_root: Path | None) -> dict[str, object]:
+def _others(name: str, data_root: Path | None) -> dict[str, Dataset]:
     """The published sets besides this one, there or not."""
     from bench.config import opened
 
