@@ -14,7 +14,7 @@ from bench.contracts import InputSpec, UsageError
 MAX_PIXELS = 50_000_000
 """An image of more pixels than this is no photograph of a pedestrian: a few kB may unpack to gigabytes."""
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """What photographs come in. Pillow knows others that start programs or name further files, whatever a file is called."""
 
 
