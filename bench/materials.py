@@ -13,6 +13,7 @@ from bench import registry
 from bench.config import RunConfig
 from bench.contracts import Captions, Dataset, InputSpec, Split, SplitName, TextImageModel, Vocabulary
 from bench.data import EncodedSplit, ImageStore, build_labels, limited
+from bench.noise import account, with_noise
 from bench.progress import Reporter
 from bench.text import Tokenizer, encode_captions, phrases_of
 
@@ -71,11 +72,13 @@ class Materials:
 def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path) -> Materials:
     """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`."""
     model_class: type[TextImageModel] = registry.load("model", config.model_name)
-    dataset: Dataset = registry.load("dataset", config.dataset_name)(config.data_root, config.data)
+    dataset: Dataset = with_noise(registry.load("dataset", config.dataset_name)(config.data_root, config.data))
     dataset.prepare(reporter.track)
     reporter.note(f"reading {config.dataset_name}")
     for name in get_args(SplitName):
         dataset.split(name)  # a set that is not there is found out now, before a hub is asked or a model built
+    if (moved := account(dataset)) is not None:
+        reporter.note("captions moved: {moved} of {captions}, {wrong_identity} of them to another identity".format_map(moved))
     spec = model_class.input_spec(config.model)
     if not tokenizer_folder.is_dir():
         reporter.note(f"loading the tokenizer {spec.tokenizer}" if spec.tokenizer else "training a tokenizer on the train captions")
