@@ -35,6 +35,11 @@ class Materials:
     def spec(self) -> InputSpec:
         return self.model_class.input_spec(self.config.model)
 
+    @property
+    def cache(self) -> Path:
+        """What is kept from run to run: decoded pixels, phrases, tokens. Not in the data root, which may be read-only; safe to delete."""
+        return self.config.output_dir / ".cache"
+
     def split(self, name: SplitName) -> Split:
         """The records of a split, cut to `limit`."""
         return _cut(self.dataset, name, self.config.limit)
@@ -46,15 +51,14 @@ class Materials:
     def captions(self, name: SplitName) -> Captions:
         """The captions of a split as tokens, with their phrases."""
         texts, spec = [caption.text for caption in self.split(name).captions], self.spec
-        phrases = phrases_of(texts, self.config.output_dir / ".cache" / "phrases", self.reporter.track) if spec.max_phrases else []
+        phrases = phrases_of(texts, self.cache / "phrases", self.reporter.track) if spec.max_phrases else []
         return encode_captions(texts, self.tokenizer, spec, phrases)
 
     def encoded(self, name: SplitName) -> EncodedSplit:
         """A split with its pixels decoded and its captions as tokens."""
-        split, spec = self.split(name), self.spec
-        captions = self.captions(name)
+        split, captions = self.split(name), self.captions(name)
         labels = build_labels(split)[0] if name == "train" else None
-        store = ImageStore(split, spec, track=self.reporter.track, workers=self.config.train.workers)
+        store = ImageStore(split, self.spec, track=self.reporter.track, workers=self.config.train.workers, cache=self.cache / "pixels")
         return EncodedSplit(split, store, captions, labels)
 
     @cached_property
