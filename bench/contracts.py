@@ -57,6 +57,8 @@ class DataOptions(Options):
     noise_seed: int = Field(0, description="seed of which captions are moved where; the run's seed plays no part")
     noise_index: Path | None = Field(None, description="a file .npy that says instead whose caption each train pair has, as RDE writes it")
 
+    phrases: Literal["rules", "spacy"] = Field("rules", description="what finds noun phrases: the harness's rules, or spaCy")
+
     @model_validator(mode="after")
     def _one_noise(self) -> DataOptions:
         if self.caption_noise and self.noise_index is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,9 @@ from bench.config import RunConfig
 from bench.contracts import Captions, Dataset, InputSpec, Split, SplitName, TextImageModel, Vocabulary
 from bench.data import EncodedSplit, ImageStore, build_labels, limited
 from bench.noise import account, with_noise
+from bench.phrases import Phrase, phrases_of
 from bench.progress import Reporter
-from bench.text import Tokenizer, encode_captions, phrases_of
+from bench.text import Tokenizer, encode_captions
 
 TOKENIZER = "tokenizer"
 """Folder of a run's tokenizer, beside its checkpoints."""
@@ -51,8 +53,12 @@ class Materials:
     def captions(self, name: SplitName) -> Captions:
         """The captions of a split as tokens, with their phrases."""
         texts, spec = [caption.text for caption in self.split(name).captions], self.spec
-        phrases = phrases_of(texts, self.cache / "phrases", self.reporter.track) if spec.max_phrases else []
+        phrases = self.phrases(texts) if spec.max_phrases else []
         return encode_captions(texts, self.tokenizer, spec, phrases)
+
+    def phrases(self, texts: Sequence[str]) -> list[tuple[Phrase, ...]]:
+        """The noun phrases of captions, by the extractor that the configuration names."""
+        return phrases_of(texts, self.cache / "phrases", self.reporter.track, extractor=self.config.data.phrases)
 
     def encoded(self, name: SplitName) -> EncodedSplit:
         """A split with its pixels decoded and its captions as tokens."""
