@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, model_validator
 
 from bench import registry
-from bench.contracts import DataOptions, ModelOptions, Options, Preset
+from bench.contracts import DataOptions, Dataset, ModelOptions, Options, Preset
 from bench.errors import UsageError
 from bench.validation import keys_of, unknown, validated
 
@@ -74,9 +74,14 @@ class RunConfig(Options):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     limit: int | None = Field(None, ge=1, description="images kept of each split, to try things out; null: all")
-    data_root: Path = Field(default_factory=lambda: Path(os.environ.get("TBPS_DATA_ROOT") or "data"))
+    data_root: Path = Field(default_factory=lambda: _data_root())
     output_dir: Path = Path("results")
     tracker: Literal["mlflow", "none"] = "mlflow"
+
+    @property
+    def cache(self) -> Path:
+        """What is kept from run to run: decoded pixels, phrases, tokens. Not in the data root, which may be read-only; safe to delete."""
+        return self.output_dir / ".cache"
 
     def dump(self) -> dict[str, Any]:
         """The nested plain dict (strings, numbers, booleans, None, lists) that a person sees."""
@@ -127,6 +132,22 @@ def resolve(
     asked["preset"] = name = _preset_name(asked)
     recipe = _class("model", asked.get("model")).presets[name] if name is not None else Preset("the defaults")
     return RunConfig.from_dict(_merged({"model": recipe.model, "train": recipe.train}, asked))
+
+
+def opened(name: str, data_root: Path | None = None, overrides: Sequence[str] = ()) -> Dataset:
+    """A data set by itself, with what `--set data.<knob>=<value>` asks for."""
+    asked: dict[str, Any] = {"data": {"name": name}}
+    for key, value in map(_parsed, overrides):
+        if not key.startswith("data."):
+            raise UsageError(f"--set {key}: a data set alone is asked for; its options begin with data.")
+        _put(asked, key, value)
+    name, options = _chosen("dataset", asked["data"])
+    dataset: Dataset = registry.load("dataset", name)(data_root or _data_root(), options)
+    return dataset
+
+
+def _data_root() -> Path:
+    return Path(os.environ.get("TBPS_DATA_ROOT") or "data")
 
 
 def config_hash(config: RunConfig) -> str:

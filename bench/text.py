@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -23,6 +28,8 @@ from bench.phrases import Phrase
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 FILE = "tokenizer.json"
+TOKENS_VERSION = 1
+"""Raise it whenever the same captions, phrases and tokenizer come to give other tokens."""
 PRETRAINED_ADVICE = (
     "give a folder that holds tokenizer.json (or vocab.txt and config.json), or run `hf download <id>` once where there is a network"
 )
@@ -87,6 +94,11 @@ class Tokenizer:
         padding = self._backend.padding
         return int(padding["pad_id"]) if padding else 0
 
+    def digest(self) -> str:
+        """SHA-256 over all that says how it encodes."""
+        self._backend.no_truncation()
+        return sha256(self._backend.to_str().encode()).hexdigest()
+
     def encode(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
         """Token ids (T, L) int64, padded to the longest text, and where they are tokens (T, L) bool.
 
@@ -125,6 +137,42 @@ def _from_transformers(name: str) -> Any:
 def _may_be_on_hub(name: str) -> bool:
     """Hub ids are `name` or `owner/name`; asking the hub for a path would cost a minute of retries without a network."""
     return not Path(name).exists() and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name) is not None
+
+
+def kept_captions(
+    captions: Sequence[str], tokenizer: Tokenizer, spec: InputSpec, phrases: Sequence[Sequence[Phrase]], cache: Path
+) -> Captions:
+    """`encode_captions`, kept in a file of the folder `cache` that is named by all it depends on.
+
+    The file only saves time: one that is corrupt or foreign is written anew, a folder that cannot be written is let be.
+    """
+    wanted = (spec.max_tokens, spec.max_phrases, spec.max_phrase_tokens, spec.phrase_filler)
+    told = [TOKENS_VERSION, tokenizer.digest(), wanted, captions, [[phrase.text for phrase in found] for found in phrases]]
+    file = cache / f"tokens-{sha256(json.dumps(told).encode()).hexdigest()[:32]}.safetensors"
+    known = _read_captions(file, len(captions))
+    if known is None:
+        known = encode_captions(captions, tokenizer, spec, phrases)
+        _write_captions(file, known)
+    return known
+
+
+def _read_captions(file: Path, n: int) -> Captions | None:
+    try:
+        known = Captions(**load_file(file))
+    except (OSError, SafetensorError, TypeError):
+        return None
+    return known if len(known) == n else None
+
+
+def _write_captions(file: Path, captions: Captions) -> None:
+    """Whole or not at all: written beside, then renamed."""
+    beside = file.with_name(f".{file.name}.{uuid4().hex}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in vars(captions).items()}, beside)
+        beside.replace(file)
+    except (OSError, SafetensorError):
+        beside.unlink(missing_ok=True)
 
 
 def encode_captions(captions: Sequence[str], tokenizer: Tokenizer, spec: InputSpec, phrases: Sequence[Sequence[Phrase]]) -> Captions:
