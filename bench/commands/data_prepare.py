@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bench.commands.common import AsJson, DataRoot, Debug, Limit, Overrides, Plugins, plug_in, print_out, reporting, text
+from bench.commands.common import AsJson, DataRoot, Debug, Overrides, Plugins, plug_in, print_out, reporting, text
 from bench.console import table
 
 Name = Annotated[str, typer.Argument(metavar="NAME|TABLE", help="A dataset's name (`list datasets`), or a table's path.")]
@@ -76,5 +76,7 @@ def phrases(
         typer.echo(json.dumps(summary | {"differences": told.differences}, indent=2))
         return
     print_out(table("", list(summary), [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in summary.values()]]))
-    rows = ([{"more": "found here alone", "less": "found by spaCy alone"}[kind], said, str(n)] for kind, said, n in told.differences[:SHOWN])
+    rows = (
+        [{"more": "found here alone", "less": "found by spaCy alone"}[kind], said, str(n)] for kind, said, n in told.differences[:SHOWN]
+    )
     print_out(table("the commonest differences", ["", "phrase", "times"], rows))
