@@ -28,6 +28,7 @@ from bench._records import Split as Split
 from bench._records import SplitName as SplitName
 from bench._records import Survey as Survey
 from bench._records import absent as absent
+from bench._torchvision import import_beside_torchvision as import_beside_torchvision
 from bench.errors import UsageError as UsageError
 
 Features = dict[str, Tensor]
