@@ -195,3 +195,12 @@ class Grounding:
     """One an image, in the split's order: the boxes of its visible parts, by name."""
     phrases: tuple[tuple[tuple[int, int, str], ...], ...]
     """One a caption: (start, end, part), which says that the characters from start to end speak of that part."""
+
+
+class Twins(NamedTuple):
+    """Two identities of a split that differ in one thing alone."""
+
+    one: int
+    other: int
+    differ: str
+    """What tells them apart, in words."""
