@@ -18,7 +18,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, model_validator
 
 from bench import registry
-from bench.contracts import Dataset, ModelOptions, Options, Preset
+from bench._augment_options import AugmentOptions
+from bench.contracts import DataOptions, Dataset, ModelOptions, Options, Preset
 from bench.errors import UsageError
 from bench.validation import keys_of, unknown, validated
 
@@ -41,6 +42,9 @@ class TrainOptions(Options):
     decay_all: bool = Field(False, description="weight decay on biases and norms too, which usually go without")
     clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: gradients are not clipped")
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring a train image")
+    augment: AugmentOptions = Field(AugmentOptions(), description="further random changes of train pairs")
+    sampler: Literal["shuffle", "identity"] = Field("shuffle", description="batches of any pairs, or of `instances` pairs an identity")
+    instances: int = Field(4, ge=2, description="pairs of an identity in a batch of the sampler `identity`")
     patience: int | None = Field(None, ge=1, description="epochs without a better val R1 (then mAP) that end training; null: never")
     workers: int = Field(2, ge=0, description="threads that decode images; 0: none besides the main one")
     deterministic: bool = Field(True, description="only algorithms that give the same result twice")
@@ -70,7 +74,7 @@ class RunConfig(Options):
     model_name: str
     model: SerializeAsAny[ModelOptions]
     dataset_name: str
-    data: SerializeAsAny[Options]
+    data: SerializeAsAny[DataOptions]
     preset: str | None = Field(None, description="the model's preset that stood in for its defaults")
     train: TrainOptions = TrainOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
@@ -81,6 +85,11 @@ class RunConfig(Options):
     data_root: Path = Field(default_factory=_data_root)
     output_dir: Path = Path("results")
     tracker: Literal["mlflow", "none"] = "mlflow"
+
+    @property
+    def cache(self) -> Path:
+        """What is kept from run to run: decoded pixels, phrases, tokens. Not in the data root, which may be read-only; safe to delete."""
+        return self.output_dir / ".cache"
 
     @property
     def dataset_label(self) -> str:
@@ -189,6 +198,8 @@ def _chosen(kind: registry.Kind, section: Any) -> tuple[str, Any]:
     """The name of a model or dataset and its validated options."""
     name = _name(kind, section)
     options, prefix = registry.load(kind, name).Config, "model." if kind == "model" else "data."
+    if kind == "dataset" and not issubclass(options, DataOptions):
+        raise UsageError(f"dataset {name}: its Config must be a bench.contracts.DataOptions, which every data set's options build on")
     knobs = {key: value for key, value in section.items() if key != "name"}
     return name, validated(options, knobs, prefix, [*keys_of(options, prefix), *_common_keys()])
 

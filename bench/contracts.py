@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from bench._records import Absent as Absent
@@ -27,7 +27,9 @@ from bench._records import ImageRecord as ImageRecord
 from bench._records import Split as Split
 from bench._records import SplitName as SplitName
 from bench._records import Survey as Survey
+from bench._records import Twins as Twins
 from bench._records import absent as absent
+from bench._torchvision import import_beside_torchvision as import_beside_torchvision
 from bench.errors import UsageError as UsageError
 
 Features = dict[str, Tensor]
@@ -56,6 +58,22 @@ class Options(BaseModel):
 # ---------------------------------------------------------------------------------------------------------- dataset
 
 
+class DataOptions(Options):
+    """Base of a data set's own knobs; those here every data set has, the harness sees to them."""
+
+    caption_noise: float = Field(0.0, ge=0, le=1, description="share of the train captions that are moved to wrong images")
+    noise_seed: int = Field(0, description="seed of which captions are moved where; the run's seed plays no part")
+    noise_index: Path | None = Field(None, description="a file .npy that says instead whose caption each train pair has, as RDE writes it")
+
+    phrases: Literal["rules", "spacy"] = Field("rules", description="what finds noun phrases: the harness's rules, or spaCy")
+
+    @model_validator(mode="after")
+    def _one_noise(self) -> DataOptions:
+        if self.caption_noise and self.noise_index is not None:
+            raise ValueError("data.caption_noise and data.noise_index exclude each other: the file says which captions are moved")
+        return self
+
+
 class Dataset(ABC):
     """A data set: records by split, where they come from, and how to get them.
 
@@ -63,7 +81,7 @@ class Dataset(ABC):
     `citation` says whose work it is. It is built cheaply: files are read by `prepare` and `split`, not before.
     """
 
-    Config: ClassVar[type[Options]] = Options
+    Config: ClassVar[type[DataOptions]] = DataOptions
     """The data set's own knobs, set with `--set data.<knob>=<value>`."""
     citation: ClassVar[str]
     default_preset: ClassVar[str] = "paper"
@@ -82,7 +100,7 @@ class Dataset(ABC):
         """This class, bound to a file."""
         return type(cls.__name__, (cls,), {"file": file, "__doc__": cls.__doc__, "__module__": cls.__module__})
 
-    def __init__(self, root: Path, config: Options | None = None) -> None:
+    def __init__(self, root: Path, config: DataOptions | None = None) -> None:
         """`root` is the data root, which holds a folder for each data set."""
         self.root = root
         self.config = config if config is not None else self.Config()
@@ -105,6 +123,10 @@ class Dataset(ABC):
     def camera(self, path: str) -> str | None:
         """The camera that took the image at `path` (a record's), where the set tells."""
         return None
+
+    def twins(self, name: SplitName) -> Sequence[Twins]:
+        """Pairs of a split's identities that are hard to tell apart, where the truth is known."""
+        return ()
 
     def columns(self, name: SplitName) -> Mapping[str, Sequence[Any]]:
         """Further columns that the set keeps beside a split's captions, a value a caption: per-query outcomes are written with them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -14,6 +15,8 @@ from bench.contracts import InputSpec, UsageError
 MAX_PIXELS = 50_000_000
 """An image of more pixels than this is no photograph of a pedestrian: a few kB may unpack to gigabytes."""
 
+DECODER = f"bicubic 1, Pillow {PIL.__version__}"
+"""Names what `decode` makes of a file: raise the number when that changes."""
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """What photographs come in. Pillow knows others that start programs or name further files, whatever a file is called."""
 

@@ -6,6 +6,7 @@
 | `protocol`, `selection` | how test is measured; how epoch and mixing weights were chosen |
 | `model`, `preset`, `dataset`, `seed`, `config_hash` | what ran; `config.yaml` beside it has all options |
 | `data` | `fingerprint` (SHA-256 over the records); `splits`: identities, images, captions of each, `limit` applied; `choices` of reading |
+| `data.noise` | null, or how many train captions were `moved` to other images, how many to a `wrong_identity`, of how many |
 | `environment` | `python`, `packages`, `hardware`, `git_commit`, `git_dirty` (null where git does not answer) of the last process |
 | `starts` | commit of each process that worked on the run, in order: more than one were resumed |
 | `metrics`, `tied_queries` | by split (val, test) and direction (t2i, i2t); percent, and queries that the order of ties decided |
@@ -40,6 +41,7 @@ from bench.config import RunConfig, config_hash
 from bench.contracts import Dataset, TextImageModel
 from bench.errors import UsageError
 from bench.metrics import PROTOCOL
+from bench.noise import account
 
 SCHEMA_VERSION = 1
 RESULT = "result.json"
@@ -73,7 +75,7 @@ def beginning(config: RunConfig) -> dict[str, Any]:
 
 def data_section(dataset: Dataset, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     """Exactly which data: its records, its size, and what reading it decided."""
-    return {"fingerprint": dataset.fingerprint(), "splits": splits, "choices": dict(dataset.choices())}
+    return {"fingerprint": dataset.fingerprint(), "splits": splits, "choices": dict(dataset.choices()), "noise": account(dataset)}
 
 
 def write(folder: Path, record: Mapping[str, Any]) -> Path:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from bench.contracts import Counts, Options
+from bench.contracts import Counts, DataOptions
 from datasets._annotations import Gathered
 from datasets._layout import AnnotatedDataset
 
 
-class ICFGOptions(Options):
+class ICFGOptions(DataOptions):
     """How val is carved out of train."""
 
     val: float = Field(0.1, gt=0, lt=1, description="share of train's identities held out as val, where the annotations have none")

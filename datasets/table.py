@@ -15,14 +15,14 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from bench.contracts import Dataset, Defect, Options, Split, SplitName, Survey, UsageError, absent
+from bench.contracts import DataOptions, Dataset, Defect, Split, SplitName, Survey, UsageError, absent
 from datasets._annotations import SPLITS, Entry, Gathered, Keys, entry, gather
 from datasets._table_rows import Row, read_rows
 
 _COLUMNS = Keys(pid=("pid", "id"), path=("image", "file_path", "img_path"), captions=("caption", "captions"))
 
 
-class TableOptions(Options):
+class TableOptions(DataOptions):
     """How splits are carved out that the table does not name."""
 
     val: float = Field(0.1, gt=0, lt=1, description="share of identities held out of train as val")
