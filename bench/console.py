@@ -107,9 +107,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
-    """A table of plain text; numbers stand to the right, floats with 2 decimals, None as `-`."""
-    drawn = Table(title=Text(title) if title else None, title_justify="left")
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], *, lines: bool = False) -> Table:
+    """A table of plain text; numbers stand to the right, floats with 2 decimals, None as `-`. `lines`: between rows."""
+    drawn = Table(title=Text(title) if title else None, title_justify="left", show_lines=lines)
     for column in columns:
         drawn.add_column(Text(column))
     for row in rows:
@@ -167,15 +167,16 @@ def check_tables(diagnosis: Diagnosis) -> list[RenderableType]:
     """What `data check` found: sizes beside the published ones, then the findings by severity, then the verdict."""
     found, published = diagnosis.sizes, diagnosis.official
     kinds = ("identities", "images", "captions")
-    columns = ("split", *kinds, *(f"published {kind}" for kind in kinds if published))
+    names = ("split", *kinds, *(f"published {kind}" for kind in kinds if published))
     rows = [
         (split, *(counts[kind] for kind in kinds), *(published.get(split, {}).get(kind) for kind in kinds if published))
         for split, counts in found.items()
     ]
-    parts: list[RenderableType] = [table(diagnosis.dataset, columns, rows)]
+    parts: list[RenderableType] = [table(diagnosis.dataset, names, rows)]
+    columns = ("what was found", "what it does to results", "what to do")
     for severity, findings in diagnosis.graded():
-        cells = [("\n".join((one.what, *(f"  {example}" for example in one.examples))), one.consequence, one.action) for one in findings]
-        parts.append(table(f"{severity.title} ({len(cells)})", ("what was found", "what it does to results", "what to do"), cells))
+        cells = [("\n".join((one.what, *(f"- {example}" for example in one.examples))), one.consequence, one.action) for one in findings]
+        parts.append(table(f"{severity.title} ({len(cells)})", columns, cells, lines=True))
     return [*parts, *map(Text, _verdict(diagnosis))]
 
 
