@@ -115,19 +115,17 @@ def _shared_paths(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
 
 def _gaps(dataset: Dataset, splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
     """Only of published sets: in one's own, numbers may mean something."""
-    train = splits.get("train")
-    pids = sorted({image.pid for image in train.images}) if train and dataset.official else []
-    if not pids or len(pids) == pids[-1] - pids[0] + 1:
-        return
-    gaps = [f"{one} is followed by {other}" for one, other in pairwise(pids) if other != one + 1]
-    yield Finding.of(
-        "identity-gaps",
-        Severity.NOTE,
-        f"train identities do not count through from {pids[0]}: {many(len(gaps), 'gap')}",
-        gaps,
-        "none here, since labels are numbered anew; code that asserts 0..N-1 stops on it",
-        "see whether records were dropped on purpose",
-    )
+    for name, split in splits.items() if dataset.official else ():
+        pids = sorted({image.pid for image in split.images})
+        if gaps := [f"{one} is followed by {other}" for one, other in pairwise(pids) if other != one + 1]:
+            yield Finding.of(
+                "identity-gaps",
+                Severity.NOTE,
+                f"identities of {name} do not count through from {pids[0]}: {many(len(gaps), 'gap')}",
+                gaps,
+                "none here, since labels are numbered anew; code that asserts that there is none stops on it",
+                "see whether records were dropped on purpose",
+            )
 
 
 def _single_images(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:

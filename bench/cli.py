@@ -1,7 +1,8 @@
 """The command line: argv -> configuration -> one call -> printed result. Commands stand in `bench/commands/`; they alone print.
 
-Exit codes: 0 done; 1 failed (`--debug` or TBPS_DEBUG=1 shows the traceback); 2 asked wrongly; 130 interrupted. Torch is imported by
-commands that compute, never for `--help` and `list`.
+Exit codes: 0 done; 1 failed (`--debug` or TBPS_DEBUG=1 shows the traceback); 2 asked wrongly; 130 interrupted. Those of `data check`
+say what it found: 1 something changes results, 2 the data cannot be used. Torch is imported by commands that compute, never for
+`--help` and `list`.
 """
 
 from __future__ import annotations
