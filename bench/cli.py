@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
-import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -62,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         if debug:
+            import traceback
+
             traceback.print_exc()
         return _failed(error)
 
@@ -83,5 +83,7 @@ def _kebab(argument: str) -> str:
 
 
 def _version() -> str:
+    import tomllib
+
     project = tomllib.loads((registry.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return f"{project['name']} {project['version']}"
