@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
-import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -64,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         if debug:
+            import traceback
+
             traceback.print_exc()
         return _failed(error)
 
@@ -85,5 +85,7 @@ def _kebab(argument: str) -> str:
 
 
 def _version() -> str:
+    import tomllib
+
     project = tomllib.loads((registry.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return f"{project['name']} {project['version']}"

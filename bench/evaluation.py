@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -48,6 +47,8 @@ class Evaluated:
 
     def write_per_query(self, path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         """One row a text-to-image query, in the protocol's order: what paired tests between runs need. `columns`: the data set's own."""
+        import pandas as pd  # a second that a run without a result need not wait for
+
         split, ranking = self.data.split, self.rankings["t2i"]
         table = pd.DataFrame(
             {
