@@ -11,8 +11,9 @@ from accelerate.utils import set_seed
 
 from bench import registry
 from bench.config import RunConfig
-from bench.contracts import Captions, Dataset, InputSpec, Split, SplitName, TextImageModel, Vocabulary
+from bench.contracts import Captions, Dataset, InputSpec, Split, SplitName, TextImageModel, Track, Vocabulary
 from bench.data import EncodedSplit, ImageStore, build_labels, limited
+from bench.errors import RunFailed
 from bench.progress import Reporter
 from bench.text import Tokenizer, encode_captions, phrases_of
 
@@ -68,14 +69,50 @@ class Materials:
         return self.model_class(self.config.model, vocabulary or self.vocabulary)
 
 
-def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path) -> Materials:
-    """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`."""
-    model_class: type[TextImageModel] = registry.load("model", config.model_name)
+class WithoutTest(Dataset):
+    """What a search is given of a data set: all but the test split. The fingerprint, a digest, tells nothing of it."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__(dataset.root, dataset.config)
+        self._dataset = dataset
+        self._fingerprint: str | None = None
+
+    def prepare(self, track: Track) -> None:
+        self._dataset.prepare(track)
+
+    def split(self, name: SplitName) -> Split:
+        if name == "test":
+            raise RunFailed("a search never opens the test split")
+        return self._dataset.split(name)
+
+    def ceiling(self, name: SplitName) -> float | None:
+        return None if name == "test" else self._dataset.ceiling(name)
+
+    def fingerprint(self) -> str:
+        if self._fingerprint is None:
+            self._fingerprint = self._dataset.fingerprint()
+        return self._fingerprint
+
+
+def opened(config: RunConfig, reporter: Reporter, *, with_test: bool = True) -> Dataset:
+    """The data set, made if it makes itself. One that is not there is a UsageError."""
     dataset: Dataset = registry.load("dataset", config.dataset_name)(config.data_root, config.data)
     dataset.prepare(reporter.track)
     reporter.note(f"reading {config.dataset_name}")
-    for name in get_args(SplitName):
+    if not with_test:
+        dataset = WithoutTest(dataset)
+    for name in get_args(SplitName) if with_test else ("train", "val"):
         dataset.split(name)  # a set that is not there is found out now, before a hub is asked or a model built
+    return dataset
+
+
+def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path, *, with_test: bool = True) -> Materials:
+    """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`.
+
+    `with_test=False` is a search's: whatever asks these materials for the test split is refused.
+    """
+    model_class: type[TextImageModel] = registry.load("model", config.model_name)
+    dataset = opened(config, reporter, with_test=with_test)
     spec = model_class.input_spec(config.model)
     if not tokenizer_folder.is_dir():
         reporter.note(f"loading the tokenizer {spec.tokenizer}" if spec.tokenizer else "training a tokenizer on the train captions")

@@ -70,6 +70,17 @@ def beginning(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def experiment(config: RunConfig) -> str:
+    """The MLflow experiment of a run."""
+    return f"tbps/{config.dataset_name}"
+
+
+def tags(config: RunConfig, fingerprint: str, commit: str | None) -> dict[str, str]:
+    """What an MLflow run is found by, besides its parameters."""
+    told = {"model": config.model_name, "dataset": config.dataset_name, "protocol": PROTOCOL, "seed": str(config.seed)}
+    return told | {"dataset_fingerprint": fingerprint, "git_commit": commit or "unknown", "selection": "val t2i R1"}
+
+
 def write(folder: Path, record: Mapping[str, Any]) -> Path:
     """Write the record whole or not at all; where it is."""
     checkpoint.write_text(folder / RESULT, json.dumps(record, indent=2, sort_keys=True) + "\n")
