@@ -80,6 +80,11 @@ class Search:
         """The run that a trial's values ask for."""
         return self.base.updated({**values, "seed": seed})
 
+    def values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """The options' values of what a sampler drew: choices are drawn by their label."""
+        offered = {key: span.choices for key, span in self.space.items()} | dict(self.file.grid)
+        return {key: _of_label(drawn[key], choices) for key, choices in offered.items()}
+
     def fresh_seeds(self, count: int) -> list[int]:
         """Seeds that the search has not seen."""
         seeds = (seed for seed in range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + count + len(self.file.seeds)) if seed not in self.file.seeds)
@@ -203,3 +208,7 @@ def kind_of(base: RunConfig, key: str) -> type[int] | type[float] | None:
 def described(values: Mapping[str, Any]) -> str:
     """`model.cross_scale=true train.lr=0.001` in one line."""
     return " ".join(f"{key}={label(value)}" for key, value in values.items())
+
+
+def _of_label(drawn: Any, choices: Sequence[Any] | None) -> Any:
+    return drawn if choices is None else next(choice for choice in choices if label(choice) == drawn)

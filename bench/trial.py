@@ -5,7 +5,6 @@ An ablation chooses nothing: its cells were declared beforehand, and each is an 
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 import time
@@ -79,7 +78,7 @@ def run_cell(search: Search, number: int, *, link: Link, parent: str | None, rep
     except Interrupted:
         raise
     except Exception as error:
-        raise RunFailed(reason_of(error)) from error
+        raise RunFailed(reason_of(error)) from None
     link.know(folder=str(result.folder), mlflow_run_id=result.record.get("mlflow_run_id"))
     metrics = result.record["metrics"]
     found = {
@@ -203,13 +202,9 @@ def _ending(tracker: Tracker, folder: Path) -> Iterator[None]:
         reason = reason_of(error)
         checkpoint.write_text(folder / "error.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {reason}\n")
         _close(tracker, "failed", reason, "FAILED")
-        raise RunFailed(reason) from error
+        raise RunFailed(reason) from None  # what it holds (a model too large, for one) may go
     else:
         tracker.end("FINISHED")
-    finally:
-        gc.collect()
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.empty_cache()
 
 
 def _close(tracker: Tracker, state: str, reason: str, status: Status) -> None:

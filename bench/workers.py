@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import torch
 
 from bench import registry
 from bench.errors import RunFailed
@@ -55,7 +58,7 @@ def conduct(orders: Orders, search: Search, *, workers: int, create: bool, repor
     opened(search.base, reporter, with_test=bool(search.file.grid))
     searching = Searching(search, orders.storage, create=create)
     searching.stop(asked=False)
-    with parent_run(searching, reporter), _terminable():
+    with parent_run(searching, reporter), terminable():
         reason = work(searching, reporter) if workers == 1 else _together(orders, searching, workers, reporter)
         reporter.note(f"study {search.name}: {reason}")
     return searching
@@ -94,11 +97,19 @@ def work(searching: Searching, reporter: Reporter, parent: str | None = None) ->
             time.sleep(2.0**failures)
             continue
         failures = 0
+        _let_go()
         if ended is None:
             time.sleep(POLL)  # somebody else is at that trial
             continue
         clear(search, ended)
         _tell(searching, ended, reporter)
+
+
+def _let_go() -> None:
+    """Give an accelerator's memory back: the next trial may want other sizes."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _clear_ended(searching: Searching) -> None:
@@ -183,7 +194,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 def _worker(orders: Orders, index: int) -> None:
     """What a started process does. It ends with the process that started it."""
     _die_with_parent()
-    with _terminable():
+    with terminable():
         try:
             for plugin in orders.plugins:
                 registry.plug_in(plugin)
@@ -219,8 +230,6 @@ def _die_with_parent() -> None:
 
 def _take_device(index: int) -> None:
     """Of several GPUs, workers take one each, in turn."""
-    import torch
-
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     devices = visible.split(",") if visible else [str(device) for device in range(torch.cuda.device_count())]
     if len(devices) > 1:
@@ -242,7 +251,7 @@ def _environment(**values: str) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """SIGTERM (a cluster's, a main process's) ends the work as Ctrl-C does: the trial is left to be taken up again."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:

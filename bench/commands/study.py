@@ -93,6 +93,56 @@ def stop(file: File, storage: Storage = None, overrides: Overrides = None, plugi
         typer.echo(f"{search.name}: asked to stop; {running} trials end after their epoch. `study resume` goes on")
 
 
+@app.command("finish", short_help="The best, trained again with fresh seeds, on test once each.")
+def finish(
+    file: File,
+    seeds: Annotated[int | None, typer.Option(min=2, metavar="N", help="Fresh seeds. [the file's finish_seeds, 5]")] = None,
+    trial: Annotated[int | None, typer.Option(metavar="NUMBER", help="Another trial than the best.")] = None,
+    baseline: Annotated[Literal["preset", "none"], typer.Option(help="What is trained beside it, with the same seeds.")] = "preset",
+    storage: Storage = None,
+    overrides: Overrides = None,
+    device: Device = None,
+    data_root: DataRoot = None,
+    output_dir: OutputDir = None,
+    tracker: Tracking = None,
+    as_json: AsJson = False,
+    plugin: Plugins = None,
+    debug: Debug = False,
+) -> None:
+    """Train the best configuration, and the preset's, with seeds the search has not seen; each run looks at test once."""
+    plug_in(plugin)
+    from bench import finish as finishing
+    from bench.search.searching import Searching
+    from bench.study import load
+
+    for search in load(file, overrides or [], _flags(device, data_root, output_dir, tracker)):
+        with reporting() as reporter:
+            searching = Searching(search, storage, create=False)
+            written = finishing.finish(searching, reporter, seeds=seeds, trial=trial, baseline=baseline == "preset")
+        outcome = finishing.read(search)
+        if as_json:
+            typer.echo(json.dumps(outcome, indent=2))
+        else:
+            _show_finish(outcome, written)
+
+
+def _show_finish(outcome: dict[str, Any], written: Path) -> None:
+    arms = outcome["test"] | ({"best - preset": outcome["difference"]} if "difference" in outcome else {})
+    metrics = list(next(iter(arms.values())))
+    rows = [(arm, found["R1"]["n"], *(_spread(found[metric]) for metric in metrics)) for arm, found in arms.items()]
+    print_out(table(f"study {outcome['study']}: test, text to image, percent", ("configuration", "seeds", *metrics), rows))
+    val = "  ".join(f"{name} {value:.2f}" for name, value in outcome["searched"]["val"].items())
+    typer.echo(f"mean ± standard deviation over fresh seeds [95 % interval of the mean]; the search ended with val {val}, the best of many")
+    typer.echo(f"written: {written}")
+
+
+def _spread(told: dict[str, Any]) -> str:
+    if told["interval"] is None:
+        return f"{told['mean']:.1f}"
+    low, high = told["interval"]
+    return f"{told['mean']:.1f} ± {told['std']:.1f} [{low:.1f}, {high:.1f}]"
+
+
 def _flags(device: str | None, data_root: Path | None, output_dir: Path | None, tracker: str | None) -> dict[str, Any]:
     return {"device": device, "data_root": text(data_root), "output_dir": text(output_dir), "tracker": tracker}
 

@@ -68,24 +68,25 @@ class ByNumber(BaseSampler):
 
 def drawn(trial: optuna.Trial, search: Search) -> dict[str, Any]:
     """The options' values of a trial: drawn now, unless they were; of an ablation, its cell."""
+    for key, offered in search.file.grid.items():
+        trial.suggest_categorical(key, list(dict.fromkeys(map(label, offered))))
     if search.file.grid:
-        for key, offered in search.file.grid.items():
-            trial.suggest_categorical(key, list(dict.fromkeys(map(label, offered))))
         trial.suggest_categorical("seed", list(search.file.seeds))
-        cell = {key: trial.params[key] for key in search.file.grid}
-        return {key: next(value for value in search.file.grid[key] if label(value) == name) for key, name in cell.items()}
-    return {key: _suggested(trial, search, key, span) for key, span in search.space.items()}
+    for key, span in search.space.items():
+        _suggest(trial, search, key, span)
+    return search.values(trial.params)
 
 
-def _suggested(trial: optuna.Trial, search: Search, key: str, span: Range) -> Any:
+def _suggest(trial: optuna.Trial, search: Search, key: str, span: Range) -> None:
     if span.choices is not None:
-        by_label = {label(choice): choice for choice in span.choices}
-        return by_label[trial.suggest_categorical(key, list(by_label))]
+        trial.suggest_categorical(key, list(dict.fromkeys(map(label, span.choices))))
+        return
     assert span.low is not None
     assert span.high is not None
     if kind_of(search.base, key) is int:
-        return trial.suggest_int(key, int(span.low), int(span.high), step=int(span.step or 1), log=span.log)
-    return trial.suggest_float(key, span.low, span.high, step=span.step, log=span.log)
+        trial.suggest_int(key, int(span.low), int(span.high), step=int(span.step or 1), log=span.log)
+    else:
+        trial.suggest_float(key, span.low, span.high, step=span.step, log=span.log)
 
 
 def drawn_keys(search: Search) -> list[str]:

@@ -100,8 +100,9 @@ class Searching:
         return self._spent(found)
 
     def _spent(self, found: Sequence[Row]) -> str | None:
+        """Trials that were begun and cut off are completed, though their number is there without them: none is lost."""
         budget, complete = self.search.file.budget, sum(row.state == "complete" for row in found)
-        if budget.trials is not None and complete >= budget.trials:
+        if budget.trials is not None and complete >= budget.trials and not any(row.state == "waiting" for row in found):
             return f"{complete} trials are complete"
         if budget.hours is not None and (hours := wall_seconds(found) / 3600) >= budget.hours:
             return f"{hours:.2f} hours are spent"
