@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,13 +40,16 @@ def completed(searching: Searching) -> int:
 
 
 @pytest.fixture
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a PostgreSQL server on loopback that this test started."""
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server on loopback that this test started, outside pytest's folders, which are its user's alone."""
     if POSTGRES is None:
         pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql): studies in it are not tested")
-    server = Server(tmp_path_factory.mktemp("postgres"), POSTGRES.parent)
-    yield server.start()
-    server.stop()
+    with tempfile.TemporaryDirectory(prefix="tbps-postgres-") as folder:
+        server = Server(Path(folder), POSTGRES.parent)
+        try:
+            yield server.start()
+        finally:
+            server.stop()
 
 
 class Server:
@@ -55,8 +59,6 @@ class Server:
         self.data, self.programs = folder / "data", programs
         self.prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self.prefix:
-            for place in (folder, *folder.parents[:2]):  # pytest's folders are its user's alone
-                place.chmod(0o755)
             shutil.chown(folder, "postgres")
 
     def start(self) -> str:

@@ -40,7 +40,8 @@ def opened(url: str, *, create: bool) -> BaseStorage:
         raise UsageError(f"there is no {file}: `study run` begins a study")
     try:
         with alone_in(file.absolute().parent) if file is not None else nullcontext():  # two that create the tables break them
-            return _database(url, local=file is not None)
+            # SQLAlchemy means another driver by the bare name than the one that `[postgres]` installs
+            return _database(url.replace("postgresql://", "postgresql+psycopg2://", 1), local=file is not None)
     except ImportError as error:
         raise UsageError(f"{without_password(url)} wants a driver ({error}): pip install -e '.[postgres]' has PostgreSQL's") from error
     except Exception as error:
