@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench import checkpoint, record, registry
+from bench._overlap import overlap
 from bench.config import RunConfig
 from bench.contracts import Dataset, SplitName, Vocabulary
 from bench.data import EncodedSplit
@@ -45,8 +46,8 @@ class Evaluated:
         """Queries whose outcome hung on the order of ties."""
         return {direction: int(ranking.tied.sum()) for direction, ranking in self.rankings.items()}
 
-    def write_per_query(self, path: Path) -> None:
-        """One row a text-to-image query, in the protocol's order: what paired tests between runs need."""
+    def write_per_query(self, path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+        """One row a text-to-image query, in the protocol's order: what paired tests between runs need. `columns`: the data set's own."""
         split, ranking = self.data.split, self.rankings["t2i"]
         table = pd.DataFrame(
             {
@@ -59,6 +60,9 @@ class Evaluated:
                 "tied": ranking.tied.numpy(),
             }
         )
+        for name, values in columns.items():
+            if name not in table:
+                table[name] = pd.Series([None if value is None else str(value) for value in values], dtype="str")
         half = path.with_name(f".{path.name}.tmp")
         table.to_parquet(half, index=False)
         checkpoint.replace(half, path)
@@ -168,10 +172,16 @@ def evaluate_saved(
     data_root: Path | None = None,
     device: str = "auto",
     limit: int | None = None,
+    allow_overlap: bool = False,
 ) -> RunResult:
-    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val."""
+    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val.
+
+    A split whose identities the model was trained on is a UsageError unless `allow_overlap` (see `bench._overlap`).
+    """
     file = best_checkpoint(path)
     selected = saved(file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit)
+    trained, records = RunConfig.from_dict(checkpoint.header(file)["config"]), selected.materials.split(split)
+    seen = overlap(trained, records, reporter, data_root=data_root, allowed=allow_overlap)
     evaluated = evaluate(selected, selected.materials.encoded(split), reporter)
     config = selected.config
     result = record.beginning(config) | {
@@ -181,7 +191,8 @@ def evaluate_saved(
         **reference_lines(selected.materials.dataset, evaluated.data),
         "selected_epoch": selected.course.best_epoch,
         "mixing": dict(selected.mixing),
-        "data": {"fingerprint": selected.materials.dataset.fingerprint(), "splits": {split: evaluated.data.split.sizes()}},
+        "data": record.data_section(selected.materials.dataset, {split: evaluated.data.split.sizes()}),
+        "overlap": seen,
     }
     return RunResult(file.parent, result)
 

@@ -38,7 +38,13 @@ def _open(searching: Searching, tracker: Tracker) -> None:
     params |= {f"space.{key}": str(span) for key, span in search.space.items()}
     params |= {f"grid.{key}": str(list(values)) for key, values in file.grid.items()}
     params |= {"objective": " ".join(file.objective), "seeds": " ".join(map(str, file.seeds)), "preset": str(search.base.preset)}
-    tags = {"study": search.name, "model": search.base.model_name, "dataset": search.base.dataset_name, "kind": "study", "state": "running"}
+    tags = {
+        "study": search.name,
+        "model": search.base.model_name,
+        "dataset": search.base.dataset_label,
+        "kind": "study",
+        "state": "running",
+    }
     known = searching.fact("mlflow_run_id")
     tracker.start(experiment=record.experiment(search.base), name=f"study {search.name}", params=params, tags=tags, run_id=known)
     if tracker.run_id is not None and tracker.run_id != known:

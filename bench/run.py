@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def run(config: RunConfig, tracker: Tracker, reporter: Reporter, resume: str = "
     folder, engine = run_folder(config), accelerator(config)
     if not engine.is_main_process:
         return _take_part(config, folder, engine)
-    reporter.note(f"{config.model_name} on {config.dataset_name}, seed {config.seed} -> {folder}")
+    reporter.note(f"{config.model_name} on {config.dataset_label}, seed {config.seed} -> {folder}")
     with _alone(folder):
         _settle(folder, config, resume, reporter)
         if (earlier := record.read(folder)).get("finished"):
@@ -167,22 +167,22 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
     fingerprint = materials.dataset.fingerprint()
     if earlier.get("data", {}).get("fingerprint", fingerprint) != fingerprint:
         raise UsageError(f"{folder}: the data set has changed since this run began; it begins anew with --resume never")
-    sizes = {name: materials.split(name).sizes() for name in SPLITS}
+    sizes: dict[str, dict[str, int]] = {name: materials.split(name).sizes() for name in SPLITS}
     commit = draft["environment"]["git_commit"]
-    draft["data"] = {"fingerprint": fingerprint, "splits": sizes}
+    draft["data"] = record.data_section(materials.dataset, sizes)
     draft["starts"] = [*earlier.get("starts", []), commit]
     tracker.start(
         experiment=record.experiment(config),
-        name=f"{config.model_name}-{config.dataset_name}-s{config.seed}-{config_hash(config)[:4]}",
+        name=f"{config.model_name}-{config.dataset_label}-s{config.seed}-{config_hash(config)[:4]}",
         params=flatten(config),
-        tags=record.tags(config, fingerprint, commit),
+        tags=record.tags(config, materials.dataset, commit),
         run_id=earlier.get("mlflow_run_id"),
     )
     draft["mlflow_run_id"] = tracker.run_id or earlier.get("mlflow_run_id")
     record.write(folder, draft)  # now: a kill from here on is followed by the same MLflow run
     checkpoint.write_text(folder / "config.yaml", yaml.safe_dump(config.dump(), sort_keys=False))
     counts = {f"{name} {what}": count for name, split in sizes.items() for what, count in split.items()}
-    tracker.dataset(config.dataset_name, fingerprint, config.dataset_name, counts, "train, val and test")
+    tracker.dataset(config.dataset_label, fingerprint, config.dataset_name, counts, "train, val and test")
     if tracker.run_id != earlier.get("mlflow_run_id"):
         _tell_what_was(folder / CHECKPOINTS / LAST, tracker)
     return draft
@@ -217,7 +217,7 @@ def _leave(
 ) -> None:
     """The finished record is put in its place last: after a kill before that, the same command does what is left."""
     checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(values) + "\n" for values in selected.course.history))
-    test.write_per_query(folder / "per_query.parquet")
+    test.write_per_query(folder / "per_query.parquet", _columns(selected))
     figures = _draw(folder / "figures", result, selected, val, test, reporter)
     finished = record.write(folder / ".finished", result)
     tracker.metrics(_final_metrics(result), step=result["selected_epoch"])
@@ -229,6 +229,11 @@ def _leave(
     checkpoint.replace(finished, folder / record.RESULT)
     finished.parent.rmdir()
     reporter.note(f"results: {folder}")
+
+
+def _columns(selected: Selected) -> Mapping[str, Sequence[Any]]:
+    """The data set's own columns of test; none where the split was cut."""
+    return selected.materials.dataset.columns("test") if selected.config.limit is None else {}
 
 
 def _final_metrics(result: dict[str, Any]) -> dict[str, float]:

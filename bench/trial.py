@@ -175,7 +175,7 @@ def _joined(search: Search, outcomes: list[dict[str, float]]) -> Outcome:
 
 def _start(search: Search, config: RunConfig, number: int, materials: Materials, tracker: Tracker, link: Link, parent: str | None) -> None:
     """Open the trial's MLflow run, or the one that an earlier attempt opened."""
-    tags = record.tags(config, materials.dataset.fingerprint(), record.git("rev-parse", "HEAD"))
+    tags = record.tags(config, materials.dataset, record.git("rev-parse", "HEAD"))
     tags |= {"study": search.name, "trial": str(number), "state": "running", "config_hash": config_hash(config)}
     tracker.start(
         experiment=record.experiment(config),
