@@ -39,7 +39,7 @@ def dry_run(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
         "folder": str(run_folder(config)),
         "input": asdict(materials.spec) | {"vocabulary_size": materials.vocabulary.n_tokens},
         "parameters": parameter_counts(model),
-        "flops_per_pair": _flops_per_pair(model, materials.spec, captions[:1].to(engine.device)),
+        "flops_per_pair": flops_per_pair(model, materials.spec, captions[:1].to(engine.device)),
         "data": {name: materials.split(name).sizes() for name in SPLITS},
         "estimate": _estimate(config, materials, model, captions, engine),
     }
@@ -49,7 +49,7 @@ def _pixels(spec: InputSpec, n: int, device: torch.device) -> torch.Tensor:
     return torch.randn(n, 3, spec.height, spec.width, device=device)
 
 
-def _flops_per_pair(model: TextImageModel, spec: InputSpec, captions: Captions) -> int:
+def flops_per_pair(model: TextImageModel, spec: InputSpec, captions: Captions) -> int:
     """Floating-point operations (a multiply-add is two) to embed one image and one caption and compare them."""
     model.eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
