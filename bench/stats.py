@@ -9,9 +9,9 @@ once for both models (the same people, so what is hard for both cancels). To the
 mean over its own seeds, s2/S, less the part of it that the identities hold already (that a seed does better on these people and
 worse on those). Seeds are not drawn: the bootstrap of three values understates their spread by a third and has no tails, while s2/S
 is unbiased, and the t distribution (Satterthwaite's degrees of freedom) pays for how few there are: simulated, it errs in 2 to 5 of 100
-cases where 5 are allowed, while the identities alone err in 14 to 35 where seeds matter. Seed k of one model has nothing to do with seed k of another:
-seeds are not paired. With one seed nothing is known of that spread: `Comparison.over_seeds` is False,
-and the statement is about these trained models, not about the methods.
+cases where 5 are allowed, while the identities alone err in 14 to 35 where seeds matter. Seed k of one model has nothing to do with
+seed k of another: seeds are not paired. With one seed nothing is known of that spread: `Comparison.over_seeds` is False, and the
+statement is about these trained models, not about the methods.
 
 Pure functions of arrays; no model, file or name of a metric. Dimension letters: S seeds, Q queries, I identities, B draws, M models.
 """
