@@ -8,9 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -18,6 +16,11 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from bench._records import Box as Box
+from bench._records import CaptionRecord as CaptionRecord
+from bench._records import Grounding as Grounding
+from bench._records import ImageRecord as ImageRecord
+from bench._records import Split as Split
 from bench.errors import UsageError as UsageError
 
 SplitName = Literal["train", "val", "test"]
@@ -42,66 +45,6 @@ class Options(BaseModel):
     """Base of every configuration object: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-# ---------------------------------------------------------------------------------------------------------- records
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
-    """One image. `path` is relative to its split's `root`, with forward slashes, and unique within the split."""
-
-    path: str
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class CaptionRecord:
-    """One caption of `split.images[image]`."""
-
-    text: str
-    image: int
-
-
-@dataclass(frozen=True)
-class Split:
-    """The records of one split, no pixels. Images stand in sorted order of their paths, captions in order of their image.
-
-    That order is the protocol's: ties in a ranking fall to the earlier path, whatever order a file was read in.
-    """
-
-    name: str
-    root: Path
-    images: tuple[ImageRecord, ...]
-    captions: tuple[CaptionRecord, ...]
-
-    @classmethod
-    def from_pairs(cls, name: str, root: Path, pairs: Iterable[tuple[ImageRecord, Iterable[str]]]) -> Split:
-        """Put images, each with its captions, into the protocol's order. A path given twice is a UsageError."""
-        ordered = sorted(pairs, key=lambda pair: pair[0].path)
-        for (one, _), (next_one, _) in pairwise(ordered):
-            if one.path == next_one.path:
-                raise UsageError(f"{name}: image {one.path!r} stands twice in the annotations; give each image one record")
-        images = tuple(image for image, _ in ordered)
-        captions = tuple(CaptionRecord(text, place) for place, (_, texts) in enumerate(ordered) for text in texts)
-        return cls(name, root, images, captions)
-
-    @cached_property
-    def image_pids(self) -> Tensor:
-        """(N,) int64 identities of the images."""
-        return torch.tensor([image.pid for image in self.images], dtype=torch.int64)
-
-    @cached_property
-    def caption_pids(self) -> Tensor:
-        """(T,) int64 identities of the captions: those of their images."""
-        return torch.tensor([self.images[caption.image].pid for caption in self.captions], dtype=torch.int64)
-
-    @cached_property
-    def n_identities(self) -> int:
-        return len({image.pid for image in self.images})
-
-    def sizes(self) -> dict[str, int]:
-        return {"identities": self.n_identities, "images": len(self.images), "captions": len(self.captions)}
 
 
 # ---------------------------------------------------------------------------------------------------------- dataset
@@ -134,6 +77,14 @@ class Dataset(ABC):
 
     def ceiling(self, name: SplitName) -> float | None:
         """Expected text-to-image R1 (a fraction) of an oracle that knows the truth, where the truth is known."""
+        return None
+
+    def grounding(self, name: SplitName) -> Grounding | None:
+        """Which words of a split's captions speak of which part of its images, where the truth is known."""
+        return None
+
+    def camera(self, path: str) -> str | None:
+        """The camera that took the image at `path` (a record's), where the set tells."""
         return None
 
     def fingerprint(self) -> str:

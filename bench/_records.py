@@ -1,0 +1,94 @@
+"""The nouns of data: records of images and captions, a split of them, and the truth about it where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bench.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image. `path` is relative to its split's `root`, with forward slashes, and unique within the split."""
+
+    path: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionRecord:
+    """One caption of `split.images[image]`."""
+
+    text: str
+    image: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """The records of one split, no pixels. Images stand in sorted order of their paths, captions in order of their image.
+
+    That order is the protocol's: ties in a ranking fall to the earlier path, whatever order a file was read in.
+    """
+
+    name: str
+    root: Path
+    images: tuple[ImageRecord, ...]
+    captions: tuple[CaptionRecord, ...]
+
+    @classmethod
+    def from_pairs(cls, name: str, root: Path, pairs: Iterable[tuple[ImageRecord, Iterable[str]]]) -> Split:
+        """Put images, each with its captions, into the protocol's order. A path given twice is a UsageError."""
+        ordered = sorted(pairs, key=lambda pair: pair[0].path)
+        for (one, _), (next_one, _) in pairwise(ordered):
+            if one.path == next_one.path:
+                raise UsageError(f"{name}: image {one.path!r} stands twice in the annotations; give each image one record")
+        images = tuple(image for image, _ in ordered)
+        captions = tuple(CaptionRecord(text, place) for place, (_, texts) in enumerate(ordered) for text in texts)
+        return cls(name, root, images, captions)
+
+    @cached_property
+    def image_pids(self) -> Tensor:
+        """(N,) int64 identities of the images."""
+        return torch.tensor([image.pid for image in self.images], dtype=torch.int64)
+
+    @cached_property
+    def caption_pids(self) -> Tensor:
+        """(T,) int64 identities of the captions: those of their images."""
+        return torch.tensor([self.images[caption.image].pid for caption in self.captions], dtype=torch.int64)
+
+    @cached_property
+    def n_identities(self) -> int:
+        return len({image.pid for image in self.images})
+
+    def sizes(self) -> dict[str, int]:
+        return {"identities": self.n_identities, "images": len(self.images), "captions": len(self.captions)}
+
+
+# ------------------------------------------------------------------------------------------------------------ truth
+
+
+class Box(NamedTuple):
+    """A rectangle of an image, in fractions of its width and height."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """What is where on the images of a split and which words speak of it, where that is known."""
+
+    parts: tuple[Mapping[str, Box], ...]
+    """One an image, in the split's order: the boxes of its visible parts, by name."""
+    phrases: tuple[tuple[tuple[int, int, str], ...], ...]
+    """One a caption: (start, end, part), which says that the characters from start to end speak of that part."""
