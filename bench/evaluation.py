@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -48,7 +49,7 @@ class Evaluated:
     def write_per_query(self, folder: Path, selected: Selected, track: Track) -> list[Path]:
         """What each query obtained, text to image and image to text (`bench/per_query.py`); the files written."""
         split, camera = self.data.split, selected.materials.dataset.camera
-        tables = {
+        tables: dict[Direction, pd.DataFrame] = {
             "t2i": per_query.text_to_image(split, self.rankings["t2i"], self._nearest(selected, track=track), camera),
             "i2t": per_query.image_to_text(split, self.rankings["i2t"], camera),
         }
