@@ -21,7 +21,7 @@ LABEL_LETTERS = 26
 
 def rank_curves(table: pd.DataFrame, paths: Paths) -> None:
     """R_k over k, with bands."""
-    found = styles(table["model"])
+    found = styles(list(table["model"]))
     with drawing(7.6, 5.2, *paths) as figure:
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
         axes = figure.subplots()
@@ -42,7 +42,7 @@ def rank_curves(table: pd.DataFrame, paths: Paths) -> None:
 
 def learning(table: pd.DataFrame, paths: Paths) -> None:
     """R1 and mAP on val over the epochs: mean over seeds, and the band that they span."""
-    found = styles(table["model"])
+    found = styles(list(table["model"]))
     with drawing(10.5, 4.8, *paths) as figure:
         figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
         for axes, metric in zip(figure.subplots(1, 2, sharex=True), ("R1", "mAP"), strict=True):

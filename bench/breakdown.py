@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench._spread import LEVEL, Identities
 from bench.attributes import KINDS, attributes
 from bench.contracts import Track, silently
 from bench.errors import UsageError
-from bench.stats import LEVEL, Identities
 from bench.text import noun_phrases
 
 Runs = Mapping[str, Sequence[pd.DataFrame]]

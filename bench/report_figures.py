@@ -45,7 +45,12 @@ class Drawing:
 
 _INTERVAL = "Bars are 95 % intervals by bootstrap over identities"
 FIGURES: Mapping[str, tuple[str, str, str, Draw]] = {
-    "scores": ("scores", "Test scores", "Large markers are means over seeds, small ones single seeds. Bars are 95 % intervals.", bars.scores),
+    "scores": (
+        "scores",
+        "Test scores",
+        "Markers are means over seeds, ticks below them single seeds; bars are 95 % intervals.",
+        bars.scores,
+    ),
     "differences": (
         "differences",
         "Differences between models",
@@ -58,15 +63,30 @@ FIGURES: Mapping[str, tuple[str, str, str, Draw]] = {
         "Mean over seeds; bands are 95 % intervals by bootstrap over identities.",
         lines.rank_curves,
     ),
-    "learning": ("history", "Validation over the epochs", "Lines are means over seeds, bands reach from the least to the most.", lines.learning),
+    "learning": (
+        "history",
+        "Validation over the epochs",
+        "Lines are means over seeds, bands span the seeds.",
+        lines.learning,
+    ),
     "cost": ("cost", "Cost against accuracy", f"Further left is cheaper, further up is better. {_INTERVAL}.", bars.cost),
     "heat": ("heat", "Scales", "R1 of each combination; darker is higher.", lines.heat),
-    "attributes": ("breakdown", "R1 by what a caption names", f"{_INTERVAL}; n counts queries / identities.", bars.by_attribute),
-    "captions": ("breakdown", "R1 by caption length, phrases and camera", f"{_INTERVAL}; n counts queries / identities.", bars.by_form),
+    "attributes": (
+        "breakdown",
+        "R1 by what a caption names",
+        f"{_INTERVAL}; beside each name its queries and identities.",
+        bars.by_attribute,
+    ),
+    "captions": (
+        "breakdown",
+        "R1 by caption length, phrases and camera",
+        f"{_INTERVAL}; beside each name its queries and identities.",
+        bars.by_form,
+    ),
     "pointing": (
         "pointing",
         "Does a phrase attend to the part it speaks of?",
-        f"{_INTERVAL}. Ticks: uniform attention (|) and the best single region (x).",
+        f"{_INTERVAL}; beside each part its phrases and identities.",
         bars.pointing,
     ),
 }
