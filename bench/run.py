@@ -14,7 +14,7 @@ import yaml
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
-from bench import checkpoint, record
+from bench import checkpoint, cost, record
 from bench.config import RunConfig, config_hash, flatten, run_folder
 from bench.contracts import SplitName
 from bench.dryrun import dry_run as dry_run
@@ -205,6 +205,7 @@ def _outcome(selected: Selected, val: Evaluated, test: Evaluated) -> dict[str, A
         "mixing": dict(selected.mixing),
         "parameters": record.parameter_counts(selected.model),
         "peak_memory_mib": record.peak_memory_mib(),
+        "cost": cost.measure(selected.model, test.data, test.embedded, selected.mixing, selected.config.evaluation, selected.engine),
     }
 
 
@@ -236,6 +237,7 @@ def _final_metrics(result: dict[str, Any]) -> dict[str, float]:
         for name, value in summary.items()
     }
     known = {"chance/t2i/R1": result["chance"]["t2i"]["R1"], "ceiling/t2i/R1": result["ceiling"]}
+    values |= {f"cost/{name}": value for name, value in result["cost"].items()}
     return values | {name: value for name, value in known.items() if value is not None}
 
 

@@ -234,6 +234,7 @@ def test_the_record_says_what_the_numbers_were_obtained_with(whole: Whole) -> No
     assert record["seconds"]["training"] > 0
     assert record["seconds"]["evaluation"] > 0
     assert record["peak_memory_mib"]["process"] > 100
+    assert set(record["cost"]) >= {"parameters", "flops", "ms_image", "ms_caption", "ms_search", "index_bytes", "peak_mib"}
     environment = record["environment"]
     assert {"torch", "timm", "transformers", "accelerate"} <= environment["packages"].keys()
     assert len(environment["git_commit"]) in (0, 40)
