@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,17 +42,23 @@ class Split:
     root: Path
     images: tuple[ImageRecord, ...]
     captions: tuple[CaptionRecord, ...]
+    written: tuple[int, ...] | None = field(default=None, compare=False, repr=False)
+    """Each caption's number in the annotations (of this split, from 0), for what others have numbered so; None: not known."""
 
     @classmethod
     def from_pairs(cls, name: str, root: Path, pairs: Iterable[tuple[ImageRecord, Iterable[str]]]) -> Split:
         """Put images, each with its captions, into the protocol's order. A path given twice is a UsageError."""
-        ordered = sorted(pairs, key=lambda pair: pair[0].path)
+        known = [(image, tuple(texts)) for image, texts in pairs]
+        starts = list(accumulate((len(texts) for _, texts in known), initial=0))
+        order = sorted(range(len(known)), key=lambda number: known[number][0].path)
+        ordered = [known[number] for number in order]
         for (one, _), (next_one, _) in pairwise(ordered):
             if one.path == next_one.path:
                 raise UsageError(f"{name}: image {one.path!r} stands twice in the annotations; give each image one record")
         images = tuple(image for image, _ in ordered)
         captions = tuple(CaptionRecord(text, place) for place, (_, texts) in enumerate(ordered) for text in texts)
-        return cls(name, root, images, captions)
+        written = tuple(starts[number] + place for number in order for place in range(len(known[number][1])))
+        return cls(name, root, images, captions, written)
 
     @cached_property
     def image_pids(self) -> Tensor:

@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, model_validator
 
 from bench import registry
-from bench.contracts import ModelOptions, Options, Preset
+from bench.contracts import DataOptions, ModelOptions, Options, Preset
 from bench.errors import UsageError
 from bench.validation import keys_of, unknown, validated
 
@@ -66,7 +66,7 @@ class RunConfig(Options):
     model_name: str
     model: SerializeAsAny[ModelOptions]
     dataset_name: str
-    data: SerializeAsAny[Options]
+    data: SerializeAsAny[DataOptions]
     preset: str | None = Field(None, description="the model's preset that stood in for its defaults")
     train: TrainOptions = TrainOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
@@ -168,6 +168,8 @@ def _chosen(kind: registry.Kind, section: Any) -> tuple[str, Any]:
     """The name of a model or dataset and its validated options."""
     name = _name(kind, section)
     options, prefix = registry.load(kind, name).Config, "model." if kind == "model" else "data."
+    if kind == "dataset" and not issubclass(options, DataOptions):
+        raise UsageError(f"dataset {name}: its Config must be a bench.contracts.DataOptions, which every data set's options build on")
     knobs = {key: value for key, value in section.items() if key != "name"}
     return name, validated(options, knobs, prefix, [*keys_of(options, prefix), *_common_keys()])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from bench._records import Box as Box
@@ -50,6 +50,20 @@ class Options(BaseModel):
 # ---------------------------------------------------------------------------------------------------------- dataset
 
 
+class DataOptions(Options):
+    """Base of a data set's own knobs; those here every data set has, the harness sees to them."""
+
+    caption_noise: float = Field(0.0, ge=0, le=1, description="share of the train captions that are moved to wrong images")
+    noise_seed: int = Field(0, description="seed of which captions are moved where; the run's seed plays no part")
+    noise_index: Path | None = Field(None, description="a file .npy that says instead whose caption each train pair has, as RDE writes it")
+
+    @model_validator(mode="after")
+    def _one_noise(self) -> DataOptions:
+        if self.caption_noise and self.noise_index is not None:
+            raise ValueError("data.caption_noise and data.noise_index exclude each other: the file says which captions are moved")
+        return self
+
+
 class Dataset(ABC):
     """A data set: records by split, where they come from, and how to get them.
 
@@ -57,13 +71,13 @@ class Dataset(ABC):
     `citation` says whose work it is. It is built cheaply: files are read by `prepare` and `split`, not before.
     """
 
-    Config: ClassVar[type[Options]] = Options
+    Config: ClassVar[type[DataOptions]] = DataOptions
     """The data set's own knobs, set with `--set data.<knob>=<value>`."""
     citation: ClassVar[str]
     default_preset: ClassVar[str] = "paper"
     """The model preset a run takes when it names none (and the model has it)."""
 
-    def __init__(self, root: Path, config: Options | None = None) -> None:
+    def __init__(self, root: Path, config: DataOptions | None = None) -> None:
         """`root` is the data root, which holds a folder for each data set."""
         self.root = root
         self.config = config if config is not None else self.Config()

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from bench.contracts import Batch, CaptionRecord, Captions, ImageRecord, InputSpec, Split, Track, UsageError, silently
-from bench.images import decode, flip, normalise
+from bench.contracts import Batch, CaptionRecord, Captions, ImageRecord, Split, UsageError
+from bench.images import flip, normalise
+from bench.pixels import ImageStore as ImageStore
+from bench.pixels import ahead
 
-T = TypeVar("T")
-DEFAULT_BUDGET = 4 * 2**30
-"""Bytes of decoded pixels that a split may hold in memory."""
 PAIRS = 2
 """Fewest pairs that a process is given a batch."""
 PREFETCHED = 2
@@ -68,78 +64,6 @@ def build_labels(split: Split) -> tuple[Tensor, int]:
     """The captions' pids renumbered 0..C-1 in sorted order, (T,) int64; and C."""
     classes = torch.tensor(sorted({image.pid for image in split.images}), dtype=torch.int64)  # (C,)
     return torch.searchsorted(classes, split.caption_pids), len(classes)
-
-
-# ----------------------------------------------------------------------------------------------------------- pixels
-
-
-class ImageStore:
-    """The pixels of a split's images: all decoded once if they fit the budget, else each time they are asked for."""
-
-    def __init__(
-        self,
-        split: Split,
-        spec: InputSpec,
-        budget_bytes: int = DEFAULT_BUDGET,
-        track: Track = silently,
-        workers: int | None = None,
-    ) -> None:
-        """`workers`: threads that decode (Pillow works outside Python's lock); 0: the caller's alone; None: one a core, 8 at most."""
-        self.split, self.spec = split, spec
-        self.workers = workers if workers is not None else min(os.cpu_count() or 1, 8)
-        n_bytes = len(split.images) * 3 * spec.height * spec.width
-        self._pixels = self._decode_all(track) if n_bytes <= budget_bytes else None
-
-    @property
-    def in_memory(self) -> bool:
-        return self._pixels is not None
-
-    def pixels(self, rows: Tensor) -> Tensor:
-        """uint8 (n, 3, H, W) of the images at `rows` (n,)."""
-        if self._pixels is not None:
-            return self._pixels[rows]
-        pixels = self._room(len(rows))
-        for place, image in enumerate(self._decoded(rows.tolist())):
-            pixels[place] = image
-        return pixels
-
-    def images(self, rows: Tensor) -> Tensor:
-        """float32 (n, 3, H, W), normalised, of the images at `rows` (n,)."""
-        return normalise(self.pixels(rows), self.spec)
-
-    def _decode_all(self, track: Track) -> Tensor:
-        n = len(self.split.images)
-        pixels = self._room(n)
-        for row, image in enumerate(track(self._decoded(range(n)), f"decode {self.split.name}", n)):
-            pixels[row] = image
-        return pixels
-
-    def _room(self, n: int) -> Tensor:
-        return torch.empty(n, 3, self.spec.height, self.spec.width, dtype=torch.uint8)
-
-    def _decoded(self, rows: Sequence[int]) -> Iterator[Tensor]:
-        """The images in order, decoded by the workers a little ahead of whoever reads them."""
-        paths = (self.split.root / self.split.images[row].path for row in rows)
-        if not self.workers:
-            yield from (decode(path, self.spec) for path in paths)
-            return
-        with ThreadPoolExecutor(self.workers) as pool:
-            yield from _ahead(pool, (partial(decode, path, self.spec) for path in paths), 4 * self.workers)
-
-
-def _ahead(pool: ThreadPoolExecutor, jobs: Iterator[Callable[[], T]], depth: int) -> Iterator[T]:
-    """The jobs' results in order, `depth` jobs begun ahead. Whoever stops early waits for no job that has not begun."""
-    waiting: deque[Future[T]] = deque()
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(job))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 # ---------------------------------------------------------------------------------------------------------- batches
@@ -209,7 +133,7 @@ class PairBatches:
             yield from (job() for job in jobs)
             return
         with ThreadPoolExecutor(1) as pool:  # one: it waits for the store's workers, which decode its images
-            yield from _ahead(pool, jobs, PREFETCHED)
+            yield from ahead(pool, jobs, PREFETCHED)
 
     def _batch(self, order: Tensor, number: int, step: int) -> Batch:
         rows = order[step * self.batch_size : (step + 1) * self.batch_size]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -13,6 +14,9 @@ from bench.contracts import InputSpec, UsageError
 
 MAX_PIXELS = 50_000_000
 """An image of more pixels than this is no photograph of a pedestrian: a few kB may unpack to gigabytes."""
+
+DECODER = f"bicubic 1, Pillow {PIL.__version__}"
+"""Names what `decode` makes of a file: raise the number when that changes."""
 
 
 def decode(path: Path, spec: InputSpec) -> Tensor:

@@ -13,6 +13,7 @@ from bench import registry
 from bench.config import RunConfig
 from bench.contracts import Captions, Dataset, InputSpec, Split, SplitName, TextImageModel, Vocabulary
 from bench.data import EncodedSplit, ImageStore, build_labels, limited
+from bench.noise import account, with_noise
 from bench.progress import Reporter
 from bench.text import Tokenizer, encode_captions, phrases_of
 
@@ -34,6 +35,11 @@ class Materials:
     def spec(self) -> InputSpec:
         return self.model_class.input_spec(self.config.model)
 
+    @property
+    def cache(self) -> Path:
+        """What is kept from run to run: decoded pixels, phrases, tokens. Not in the data root, which may be read-only; safe to delete."""
+        return self.config.output_dir / ".cache"
+
     def split(self, name: SplitName) -> Split:
         """The records of a split, cut to `limit`."""
         return _cut(self.dataset, name, self.config.limit)
@@ -45,15 +51,14 @@ class Materials:
     def captions(self, name: SplitName) -> Captions:
         """The captions of a split as tokens, with their phrases."""
         texts, spec = [caption.text for caption in self.split(name).captions], self.spec
-        phrases = phrases_of(texts, self.config.output_dir / ".cache" / "phrases", self.reporter.track) if spec.max_phrases else []
+        phrases = phrases_of(texts, self.cache / "phrases", self.reporter.track) if spec.max_phrases else []
         return encode_captions(texts, self.tokenizer, spec, phrases)
 
     def encoded(self, name: SplitName) -> EncodedSplit:
         """A split with its pixels decoded and its captions as tokens."""
-        split, spec = self.split(name), self.spec
-        captions = self.captions(name)
+        split, captions = self.split(name), self.captions(name)
         labels = build_labels(split)[0] if name == "train" else None
-        store = ImageStore(split, spec, track=self.reporter.track, workers=self.config.train.workers)
+        store = ImageStore(split, self.spec, track=self.reporter.track, workers=self.config.train.workers, cache=self.cache / "pixels")
         return EncodedSplit(split, store, captions, labels)
 
     @cached_property
@@ -71,11 +76,13 @@ class Materials:
 def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path) -> Materials:
     """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`."""
     model_class: type[TextImageModel] = registry.load("model", config.model_name)
-    dataset: Dataset = registry.load("dataset", config.dataset_name)(config.data_root, config.data)
+    dataset: Dataset = with_noise(registry.load("dataset", config.dataset_name)(config.data_root, config.data))
     dataset.prepare(reporter.track)
     reporter.note(f"reading {config.dataset_name}")
     for name in get_args(SplitName):
         dataset.split(name)  # a set that is not there is found out now, before a hub is asked or a model built
+    if (moved := account(dataset)) is not None:
+        reporter.note("captions moved: {moved} of {captions}, {wrong_identity} of them to another identity".format_map(moved))
     spec = model_class.input_spec(config.model)
     if not tokenizer_folder.is_dir():
         reporter.note(f"loading the tokenizer {spec.tokenizer}" if spec.tokenizer else "training a tokenizer on the train captions")

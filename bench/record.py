@@ -5,7 +5,8 @@
 | `schema_version`, `finished` | of this table; false until all else is written |
 | `protocol`, `selection` | how test is measured; how epoch and mixing weights were chosen |
 | `model`, `preset`, `dataset`, `seed`, `config_hash` | what ran; `config.yaml` beside it has all options |
-| `data` | `fingerprint` (SHA-256 over the records), and `splits`: identities, images, captions of each, `limit` applied |
+| `data` | `fingerprint` (SHA-256 over the records), and `splits`: identities, images, captions of each, `limit` applied; `noise` |
+| `data.noise` | null, or how many train captions were `moved` to other images, how many to a `wrong_identity`, of how many |
 | `environment` | `python`, `packages`, `hardware`, `git_commit`, `git_dirty` (null where git does not answer) of the last process |
 | `starts` | commit of each process that worked on the run, in order: more than one were resumed |
 | `metrics`, `tied_queries` | by split (val, test) and direction (t2i, i2t); percent, and queries that the order of ties decided |

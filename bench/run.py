@@ -24,6 +24,7 @@ from bench.evaluation import Evaluated, evaluate, last_checkpoint, reference_lin
 from bench.evaluation import evaluate_saved as evaluate_saved
 from bench.figures import curves, retrieval_sheet
 from bench.materials import TOKENIZER, Materials, gather
+from bench.noise import account
 from bench.progress import Reporter, Silent
 from bench.record import RunResult as RunResult
 from bench.selection import BEST, LAST, Selected, train_and_select
@@ -162,7 +163,7 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
         raise UsageError(f"{folder}: the data set has changed since this run began; it begins anew with --resume never")
     sizes = {name: materials.split(name).sizes() for name in SPLITS}
     commit = draft["environment"]["git_commit"]
-    draft["data"] = {"fingerprint": fingerprint, "splits": sizes}
+    draft["data"] = {"fingerprint": fingerprint, "splits": sizes, "noise": account(materials.dataset)}
     draft["starts"] = [*earlier.get("starts", []), commit]
     tags = {"model": config.model_name, "dataset": config.dataset_name, "protocol": draft["protocol"], "seed": str(config.seed)}
     tags |= {"dataset_fingerprint": fingerprint, "git_commit": commit or "unknown", "selection": "val t2i R1"}
@@ -213,11 +214,11 @@ def _leave(
 ) -> None:
     """The finished record is put in its place last: after a kill before that, the same command does what is left."""
     checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(values) + "\n" for values in selected.course.history))
-    test.write_per_query(folder / "per_query.parquet")
+    tables = test.write_per_query(folder, selected, reporter.track)
     figures = _draw(folder / "figures", result, selected, val, test, reporter)
     finished = record.write(folder / ".finished", result)
     tracker.metrics(_final_metrics(result), step=result["selected_epoch"])
-    for path in (folder / "config.yaml", finished, folder / "metrics.jsonl", folder / "per_query.parquet"):
+    for path in (folder / "config.yaml", finished, folder / "metrics.jsonl", *tables):
         tracker.artifact(path)
     for path in figures:
         tracker.artifact(path, "figures")

@@ -13,7 +13,6 @@ from PIL import Image
 
 from bench.contracts import Batch, ImageRecord, InputSpec, Split, UsageError
 from bench.data import EncodedSplit, ImageStore, PairBatches, build_labels, limited, trimmed
-from bench.images import decode, normalise
 from bench.text import Tokenizer, encode_captions, phrases_of
 
 SPEC = InputSpec(height=6, width=4, mean=(0.5, 0.25, 0.1), std=(0.5, 0.2, 0.1), max_tokens=12, max_phrases=3)
@@ -88,37 +87,6 @@ def test_labels_renumber_the_pids_in_sorted_order(split: Split) -> None:
     labels, n_classes = build_labels(split)
     assert n_classes == 4
     assert labels.tolist() == [sorted(set(PIDS)).index(split.images[caption.image].pid) for caption in split.captions]
-
-
-class TestImageStore:
-    @pytest.mark.parametrize("workers", [0, 1, 3])
-    @pytest.mark.parametrize("budget", [8 * 3 * 6 * 4, 8 * 3 * 6 * 4 - 1])
-    def test_kept_or_on_demand_it_gives_the_same(self, split: Split, budget: int, workers: int) -> None:
-        store = ImageStore(split, SPEC, budget, workers=workers)
-        assert store.in_memory == (budget == 576)
-        rows = torch.tensor([5, 0, 5, 7])
-        expected = torch.stack([decode(split.root / split.images[row].path, SPEC) for row in rows.tolist()])
-        assert torch.equal(store.pixels(rows), expected)
-        assert torch.equal(store.images(rows), normalise(expected, SPEC))
-        assert store.images(rows[:0]).shape == (0, 3, 6, 4)
-
-    def test_a_bad_image_is_named(self, split: Split, tmp_path: Path) -> None:
-        (tmp_path / "bad.png").touch()
-        bad = Split.from_pairs("val", tmp_path, [(ImageRecord("bad.png", 1), ["a coat"])])
-        with pytest.raises(UsageError, match=r"bad\.png"):
-            ImageStore(bad, SPEC)
-        with pytest.raises(UsageError, match=r"bad\.png"):
-            ImageStore(bad, SPEC, 0).images(torch.tensor([0]))
-
-    def test_decoding_is_shown(self, split: Split) -> None:
-        shown = []
-
-        def track(items, label, total=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            shown.append((label, total))
-            return items
-
-        ImageStore(split, SPEC, track=track)
-        assert shown == [("decode train", 8)]
 
 
 class TestPairBatches:

@@ -13,7 +13,7 @@ from PIL import Image
 
 import datasets
 from bench import registry
-from bench.contracts import Dataset, Split, SplitName, UsageError, silently
+from bench.contracts import DataOptions, Dataset, Split, SplitName, UsageError, silently
 from datasets.cuhk_pedes import CUHKPEDES
 
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -125,6 +125,28 @@ class TestEveryDataset:
         assert entry.about.endswith(".")
         assert len(entry.citation or "") > 40
         assert entry.citation == dataset.citation
+
+    @pytest.mark.parametrize("name", SPLITS)
+    def test_grounding_fits_the_records(self, dataset: Dataset, name: SplitName) -> None:
+        """Boxes within the image, phrases within their captions, without overlaps and of parts that show (`person`: the whole)."""
+        split, truth = dataset.split(name), dataset.grounding(name)
+        assert (truth is not None) == (type(dataset).__name__ == "Walkers")
+        if truth is None:
+            return
+        assert len(truth.parts) == len(split.images)
+        assert all(0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1 for parts in truth.parts for box in parts.values())
+        for caption, phrases in zip(split.captions, truth.phrases, strict=True):
+            places = [place for start, end, _ in phrases for place in (start, end)]
+            assert places == sorted(places)
+            assert all(caption.text[start:end].strip() for start, end, _ in phrases)
+            assert {part for *_, part in phrases} <= {"person", *truth.parts[caption.image]}
+
+    def test_a_camera_is_a_name(self, dataset: Dataset) -> None:
+        cameras = [dataset.camera(image.path) for image in dataset.split("test").images]
+        assert all(camera is None or camera.strip() for camera in cameras)
+
+    def test_its_options_are_those_of_every_set_and_more(self, dataset: Dataset) -> None:
+        assert set(DataOptions.model_fields) <= set(type(dataset).Config.model_fields)
 
     def test_building_it_reads_nothing(self, dataset: Dataset) -> None:
         type(dataset)(dataset.root / "nowhere")
