@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench import stats
+from bench import report_frames, stats
 from bench.contracts import Track, silently
 from bench.finished import OUTCOMES, Finished
 from bench.metrics import METRICS
@@ -59,6 +59,7 @@ def _section(runs: Sequence[Finished], track: Track) -> Section:
     differences = tuple(_differences(tested, people)) if people is not None else ()
     letters = {metric: _letters(metric, models, differences) for metric in TESTED}
     models = [_lettered(model, letters) for model in models]
+    tables = report_frames.tables(models, differences, {row.label: row.runs for row in rows}, people, track)
     return Section(
         dataset=told.dataset,
         protocol=told.protocol,
@@ -72,6 +73,7 @@ def _section(runs: Sequence[Finished], track: Track) -> Section:
         mcnemar=tuple(_discordances(tested)) if people is not None else (),
         statements=tuple(statements(models, differences, told.data.splits["test"])),
         remarks=tuple(_remarks(rows, models)),
+        tables=tables,
     )
 
 

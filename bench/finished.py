@@ -183,8 +183,8 @@ def by_store_id(root: Path, wanted: Iterable[str]) -> dict[str, Path]:
     return {run.record.mlflow_run_id: run.folder for run in known.runs if run.record.mlflow_run_id in ids}
 
 
-def in_store(experiment: str, results: Path, scratch: Path, track: Track = silently) -> Found:
-    """All model runs of an experiment, from the files they left in the store; what it lacks is looked for in the folder of results.
+def in_store(experiment: str, results: Sequence[Path], scratch: Path, track: Track = silently) -> Found:
+    """All model runs of an experiment, from the files they left in the store; what it lacks is looked for in folders of results.
 
     Files that lie on another machine are copied into `scratch`. Raises UsageError where there is no store, experiment or run.
     """
@@ -199,7 +199,7 @@ def in_store(experiment: str, results: Path, scratch: Path, track: Track = silen
             found.add(run.name, folder, run.ended)
         else:
             missing.append((run, folder))
-    here = by_store_id(results, [run.run_id for run, _ in missing])
+    here = {id_: folder for root in results for id_, folder in by_store_id(root, [run.run_id for run, _ in missing]).items()}
     for run, folder in missing:
         found.add(run.name, here.get(run.run_id, folder), run.ended)
     return found.latest()

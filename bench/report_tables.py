@@ -48,8 +48,8 @@ def sheets(section: Section) -> list[Sheet]:
     return [sheet for sheet in [*made, _runs(section)] if sheet.rows]
 
 
-def _sheet(key: str, title: str, about: str, columns: Sequence[str], rows: Iterable[Iterable[str | Cell]], words: int = 1) -> Sheet:
-    cells = tuple(tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in row) for row in rows)
+def _sheet(key: str, title: str, about: str, columns: Sequence[str], rows: Iterable[Sequence[object]], words: int = 1) -> Sheet:
+    cells = tuple(tuple(cell if isinstance(cell, Cell) else Cell(str(cell)) for cell in row) for row in rows)
     return Sheet(key, title, about, tuple(columns), cells, words)
 
 
@@ -234,4 +234,5 @@ def warning(report: Report) -> str | None:
         )
         if len(values) > 1
     ]
-    return f"The runs differ in {', '.join(differ)}: they stand in {len(report.sections)} sections, and numbers of different sections must not be compared."
+    apart = f"they stand in {len(report.sections)} sections, and numbers of different sections must not be compared"
+    return f"The runs differ in {', '.join(differ)}: {apart}."
