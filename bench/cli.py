@@ -34,6 +34,7 @@ INTERRUPTED = 130
 app.command("run", short_help="Train a model, select on val, evaluate on test once.")(run.run)
 app.command("eval", short_help="Evaluate a run or checkpoint that was saved.")(run.evaluate)
 app.command("report", short_help="Compare finished runs, with their uncertainty.")(report.report)
+app.command("reproduce", short_help="Run a reproduction card and judge.")(report.reproduce)
 app.command("list", short_help="What there is: models, datasets, presets, runs.")(listed.list_what)
 
 
