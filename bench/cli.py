@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from bench import registry
-from bench.commands import listed, report, run
+from bench.commands import data, listed, report, run
 from bench.errors import RunFailed, UsageError
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.command("eval", short_help="Evaluate a run or checkpoint that was saved.")(r
 app.command("report", short_help="Compare finished runs, with their uncertainty.")(report.report)
 app.command("reproduce", short_help="Run a reproduction card and judge.")(report.reproduce)
 app.command("list", short_help="What there is: models, datasets, presets, runs.")(listed.list_what)
+app.add_typer(data.app, name="data", short_help="A data set: is it whole, what is in it.")
 
 
 @app.callback(invoke_without_command=True)

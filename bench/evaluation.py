@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench import checkpoint, per_query, record, registry
+from bench._overlap import overlap
 from bench.config import RunConfig
 from bench.contracts import Dataset, SplitName, Track, Vocabulary, silently
 from bench.data import EncodedSplit
@@ -48,9 +49,11 @@ class Evaluated:
 
     def write_per_query(self, folder: Path, selected: Selected, track: Track) -> list[Path]:
         """What each query obtained, text to image and image to text (`bench/per_query.py`); the files written."""
-        split, camera = self.data.split, selected.materials.dataset.camera
+        split, dataset = self.data.split, selected.materials.dataset
+        camera, own = dataset.camera, dataset.columns("test") if selected.config.limit is None else {}
+        found = per_query.text_to_image(split, self.rankings["t2i"], self._nearest(selected, track=track), camera)
         tables: dict[Direction, pd.DataFrame] = {
-            "t2i": per_query.text_to_image(split, self.rankings["t2i"], self._nearest(selected, track=track), camera),
+            "t2i": per_query.with_columns(found, own),
             "i2t": per_query.image_to_text(split, self.rankings["i2t"], camera),
         }
         return [per_query.write(table, folder / per_query.FILES[direction]) for direction, table in tables.items()]
@@ -160,10 +163,16 @@ def evaluate_saved(
     data_root: Path | None = None,
     device: str = "auto",
     limit: int | None = None,
+    allow_overlap: bool = False,
 ) -> RunResult:
-    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val."""
+    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val.
+
+    A split whose identities the model was trained on is a UsageError unless `allow_overlap` (see `bench._overlap`).
+    """
     file = best_checkpoint(path)
     selected = saved(file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit)
+    trained, records = RunConfig.from_dict(checkpoint.header(file)["config"]), selected.materials.split(split)
+    seen = overlap(trained, records, reporter, data_root=data_root, allowed=allow_overlap)
     evaluated = evaluate(selected, selected.materials.encoded(split), reporter)
     config = selected.config
     result = record.beginning(config) | {
@@ -173,7 +182,8 @@ def evaluate_saved(
         **reference_lines(selected.materials.dataset, evaluated.data),
         "selected_epoch": selected.course.best_epoch,
         "mixing": dict(selected.mixing),
-        "data": {"fingerprint": selected.materials.dataset.fingerprint(), "splits": {split: evaluated.data.split.sizes()}},
+        "data": record.data_section(selected.materials.dataset, {split: evaluated.data.split.sizes()}),
+        "overlap": seen,
     }
     return RunResult(file.parent, result)
 

@@ -12,6 +12,8 @@
 | `nearest` | paths of the NEAREST images that are ranked first (all, of a smaller gallery), nearest first |
 | `nearest_match`, `nearest_similarity` | whether each of them is a match; its similarity under the run's mixing, float32 |
 
+A data set's own columns (`Dataset.columns`) follow, as text.
+
 `per_query_i2t.parquet` has a row an image-to-text query: `query`, `image`, `pid`, `camera`, `matches`, `first_match`, `AP`, `INP`,
 `tied`, with captions as the gallery. Paths are relative to the split's root.
 """
@@ -19,7 +21,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,12 @@ def text_to_image(split: Split, ranking: Ranking, near: Nearest, camera: Camera)
             "nearest_similarity": list(near.similarities.numpy()),
         }
     )
+
+
+def with_columns(table: pd.DataFrame, own: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """The table with the data set's own columns, as text; a name that is taken stays the table's."""
+    new = {name: [None if value is None else str(value) for value in values] for name, values in own.items() if name not in table}
+    return table.assign(**{name: pd.array(values, dtype="str") for name, values in new.items()})
 
 
 def image_to_text(split: Split, ranking: Ranking, camera: Camera) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -18,14 +18,25 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from bench.contracts import DataOptions, Dataset, Grounding, Split, SplitName, Track, UsageError, silently
+from bench.contracts import DataOptions, Dataset, Grounding, Split, SplitName, Track, Twins, UsageError, silently
 from datasets._annotations import read_records
 from datasets._walkers_captions import write_caption
 from datasets._walkers_draw import Picture, draw_picture
 from datasets._walkers_identity import Identity, draw_identities
 from datasets._walkers_phrases import misread, speakable
 from datasets._walkers_spans import Caption
-from datasets._walkers_truth import FORMAT, Truth, grounding, identity_truth, image_truth, known_facts, oracle_r1, read_truth, stated_facts
+from datasets._walkers_truth import (
+    FORMAT,
+    Truth,
+    grounding,
+    identity_truth,
+    image_truth,
+    known_facts,
+    oracle_r1,
+    read_truth,
+    stated_facts,
+    twins,
+)
 
 VERSION = 3
 """Raise it whenever the same parameters come to give other pictures, captions or truth."""
@@ -105,6 +116,10 @@ class Walkers(Dataset):
         """The side that the image was seen from (front, back, side): every image has a camera of its own, and this is what can be told."""
         return str(self._truth["images"][path]["view"])
 
+    def twins(self, name: SplitName) -> Sequence[Twins]:
+        """Each pair once, in the order of the identities."""
+        return twins(self._truth, name)
+
     @cached_property
     def _truth(self) -> Truth:
         self.prepare(silently)
@@ -113,7 +128,7 @@ class Walkers(Dataset):
     @cached_property
     def _splits(self) -> Mapping[SplitName, Split]:
         self.prepare(silently)
-        return read_records(self.folder / "data_captions.json", self.folder / "imgs", path_key="img_path")
+        return read_records(self.folder / "data_captions.json", self.folder / "imgs")
 
     def _is_whole(self) -> bool:
         """`parameters.json` is written last."""
