@@ -178,8 +178,8 @@ def _columns(table: pd.DataFrame, paths: Paths, names: dict[str, str], *, freque
 
 def _counted(axes: Axes, what: str) -> None:
     """Say what the numbers beside the names count."""
-    where = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(what, (0, 1), xytext=(-6, 6), ha="right", fontsize=8.5, color=PALE, annotation_clip=False, **where)
+    at: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(what, (0, 1), xytext=(-6, 6), ha="right", fontsize=8.5, color=PALE, annotation_clip=False, **at)
 
 
 def _groups(rows: pd.DataFrame, frequent_first: bool) -> list[str]:

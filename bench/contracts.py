@@ -225,6 +225,17 @@ class TextImageModel(nn.Module, ABC):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, already weighted; the engine sums them."""
 
+    def attention(self, captions: Features, images: Features) -> Tensor | None:
+        """(N, P, R) how each phrase of N captions attends to the R tokens of N images, row with row; None: the model does no such thing.
+
+        A phrase's weights sum to one; those of an empty slot are zero.
+        """
+        return None
+
+    def token_boxes(self) -> tuple[Box, ...] | None:
+        """Where the R image tokens of `attention` lie; None: they lie nowhere."""
+        return None
+
     def mixing(self) -> dict[str, float] | None:
         """Fixed weights of the components of `similarities`, by name; None: the harness tunes them on val."""
         return None

@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from bench import checkpoint, per_query, record, registry
+from bench import attention, checkpoint, per_query, record, registry, tables
 from bench.config import RunConfig
 from bench.contracts import Dataset, SplitName, Track, Vocabulary, silently
 from bench.data import EncodedSplit
@@ -46,14 +46,21 @@ class Evaluated:
         """Queries whose outcome hung on the order of ties."""
         return {direction: int(ranking.tied.sum()) for direction, ranking in self.rankings.items()}
 
-    def write_per_query(self, folder: Path, selected: Selected, track: Track) -> list[Path]:
-        """What each query obtained, text to image and image to text (`bench/per_query.py`); the files written."""
+    def write_tables(self, folder: Path, selected: Selected, track: Track) -> list[Path]:
+        """What each query obtained (`bench/per_query.py`) and what phrases attend to (`bench/attention.py`); the files written."""
         split, camera = self.data.split, selected.materials.dataset.camera
-        tables: dict[Direction, pd.DataFrame] = {
-            "t2i": per_query.text_to_image(split, self.rankings["t2i"], self._nearest(selected, track=track), camera),
-            "i2t": per_query.image_to_text(split, self.rankings["i2t"], camera),
+        made = {
+            per_query.FILES["t2i"]: per_query.text_to_image(split, self.rankings["t2i"], self._nearest(selected, track=track), camera),
+            per_query.FILES["i2t"]: per_query.image_to_text(split, self.rankings["i2t"], camera),
+            attention.FILE: self._attended(selected),
         }
-        return [per_query.write(table, folder / per_query.FILES[direction]) for direction, table in tables.items()]
+        return [tables.write(table, folder / name) for name, table in made.items() if table is not None]
+
+    def _attended(self, selected: Selected) -> pd.DataFrame | None:
+        dataset, name = selected.materials.dataset, cast(SplitName, self.data.split.name)
+        truth = attention.restricted(dataset.grounding(name), dataset.split(name), self.data.split)
+        options, device = selected.config.evaluation, selected.engine.device
+        return attention.attended(selected.model, self.embedded, self.data.split, truth, options, device)
 
     def sheet_rows(self, selected: Selected) -> list[RetrievalRow]:
         """Queries spread evenly over the split, each with its nearest images."""

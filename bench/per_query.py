@@ -28,11 +28,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bench import checkpoint
+from bench import tables
 from bench.config import EvaluationOptions
 from bench.contracts import Split, TextImageModel, Track, silently
 from bench.engine import Direction, Embedded, Mixing, mix, similarities
-from bench.errors import UsageError
 from bench.metrics import Ranking, blocks
 
 NEAREST = 10
@@ -123,18 +122,6 @@ def _outcomes(ranking: Ranking) -> dict[str, Any]:
     }
 
 
-def write(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table whole or not at all; where it is."""
-    half = path.with_name(f".{path.name}.tmp")
-    table.to_parquet(half, index=False)
-    checkpoint.replace(half, path)
-    return path
-
-
 def read(folder: Path, direction: Direction = "t2i") -> pd.DataFrame:
     """A run's table. UsageError where there is none that can be read."""
-    file = folder / FILES[direction]
-    try:
-        return pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {file} ({' '.join(str(error).split()):.200}); run it again with --resume never") from error
+    return tables.read(folder / FILES[direction])

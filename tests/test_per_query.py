@@ -15,7 +15,8 @@ from bench.contracts import Features, ImageRecord, Split
 from bench.engine import Embedded
 from bench.errors import UsageError
 from bench.metrics import rank
-from bench.per_query import image_to_text, nearest, read, text_to_image, write
+from bench.per_query import image_to_text, nearest, read, text_to_image
+from bench.tables import write
 from tests.toys import toy_config, toy_materials
 
 CPU = torch.device("cpu")
