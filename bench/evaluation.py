@@ -185,6 +185,14 @@ def evaluate_saved(
     return RunResult(file.parent, result)
 
 
+def remake_tables(path: Path, reporter: Reporter, *, data_root: Path | None = None, device: str = "auto") -> list[Path]:
+    """Write a run's tables (`Evaluated.write_tables`) anew from its best checkpoint: for a run that left none, or fewer. The files."""
+    file = best_checkpoint(path)
+    selected = saved(file, reporter, dataset=None, overrides=[], data_root=data_root, device=device, limit=None)
+    evaluated = evaluate(selected, selected.materials.encoded("test"), reporter)
+    return evaluated.write_tables(file.parent.parent, selected, reporter.track)
+
+
 def last_checkpoint(path: Path) -> Path:
     """The checkpoint to go on from, of a run's folder, its `checkpoints`, or the file itself."""
     return _checkpoint(path, LAST)

@@ -13,7 +13,7 @@ costs its figure, and nothing else.
 | `cost` | model, R1, low, high, and the keys of `bench/cost.py` |
 | `heat` | row, column, value |
 | `breakdown` | by, group, model, queries, identities, R1, low, high (`bench/breakdown.py`) |
-| `pointing` | model, part, phrases, identities, accuracy, low, high, chance, constant (`bench/grounding.py`) |
+| `pointing` | `bench/pointing.py` |
 """
 
 from __future__ import annotations
