@@ -5,11 +5,21 @@ Dimension letters: I images, T captions, R image tokens (whole image, regions, w
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, normalize
 
 EPSILON = 1e-8
+HELD = 2**23
+"""Elements of each of the two products that are held at once: 32 MiB in float32."""
+NEAR = 2**17
+"""Elements of a product that are worked on at once where no gradient is kept: they stay in a core's cache."""
+
+Direction = Literal["i2t", "t2i"]
+BOTH: tuple[Direction, ...] = ("i2t", "t2i")
 
 
 def cross_scale_similarity(
@@ -20,7 +30,8 @@ def cross_scale_similarity(
     phrase_mask: Tensor | None = None,
     temperature_scale: float = 20.0,
     leaky_slope: float = 0.1,
-) -> tuple[Tensor, Tensor]:
+    directions: Sequence[Direction] = BOTH,
+) -> tuple[Tensor, ...]:
     """Similarity of each image with each caption by attention between image tokens and phrases, in both directions.
 
     One direction attends from queries q to sources s: a = LeakyReLU(cos(source, query)); a is divided by its L2 norm over
@@ -29,7 +40,8 @@ def cross_scale_similarity(
     SCAN's (Lee et al., ECCV 2018) with a normalisation over queries.
 
     The cosine needs no context of width D. With d_qs = V_q . V_s and the Gram matrix G of the sources' values, it is
-    (sum_s alpha_qs d_qs) / (|V_q| sqrt(alpha_q' G alpha_q)). So two matrix products carry nearly all the work.
+    (sum_s alpha_qs d_qs) / (|V_q| sqrt(alpha_q' G alpha_q)). So two matrix products carry nearly all the work. The rest is
+    done a few captions at a time, with the images along the innermost axis: each of its steps is a pass over near memory.
 
     Args:
         image_query, image_value: (I, R, D).
@@ -37,20 +49,75 @@ def cross_scale_similarity(
         phrase_mask: (T, P) bool, True where a phrase stands; the rest take no part. None: all do.
         temperature_scale: the factor before the softmax.
         leaky_slope: slope of the LeakyReLU below zero.
+        directions: the wanted ones. The products are common to both; of the rest, one direction costs half.
 
     Returns:
-        (i2t, t2i), each (I, T) of cosines in [-1, 1]: image tokens attend to phrases, and phrases to image tokens. A caption
-        without any phrase has 0 with every image.
+        A matrix a direction, by default (i2t, t2i), each (I, T) of cosines in [-1, 1]: image tokens attend to phrases, and
+        phrases to image tokens. A caption without any phrase has 0 with every image.
     """
-    cosines = _products(normalize(text_key, dim=-1, eps=EPSILON), normalize(image_query, dim=-1, eps=EPSILON))  # (T, P, I, R)
-    affinity = leaky_relu(cosines, leaky_slope)
-    products = _products(text_value, image_value)  # (T, P, I, R)
+    images = _images(image_query, image_value)
     if phrase_mask is None:
         phrase_mask = torch.ones(text_key.shape[:2], dtype=torch.bool, device=text_key.device)
-    present = phrase_mask[:, :, None, None]  # (T, P, 1, 1)
-    i2t = _image_attends(affinity, products, image_value, text_value, present, temperature_scale)
-    t2i = _text_attends(affinity, products, image_value, text_value, present, temperature_scale)
-    return i2t.T, t2i.T
+    a_caption = text_key.shape[1] * image_query.shape[0] * image_query.shape[1]  # elements of a product
+    rows = [
+        _block(images, _texts(text_key[some], text_value[some], phrase_mask[some]), temperature_scale, leaky_slope, directions)
+        for some in _slices(len(text_key), HELD // max(1, a_caption))
+    ]
+    return tuple(torch.cat(parts).T for parts in zip(*rows, strict=True))
+
+
+class _Images(NamedTuple):
+    """The image side, its tokens first and the images along the axis that pairs will have innermost."""
+
+    query: Tensor  # (R, I, D) of length 1
+    value: Tensor  # (R, I, D)
+    norm: Tensor  # (R, I) lengths of the values
+    gram: Tensor  # (R, R, I) of the values
+
+
+class _Texts(NamedTuple):
+    """The text side. Where no phrase stands, key and value are zero."""
+
+    key: Tensor  # (T, P, D) of length 1
+    value: Tensor  # (T, P, D)
+    norm: Tensor  # (T, P, 1) lengths of the values
+    gram: Tensor  # (T, P, P) of the values
+    bias: Tensor  # (T, P, 1, 1) of a logit: 0, or as good as minus infinity where no phrase stands
+    share: Tensor  # (T, P, 1) of a phrase in the caption's mean
+
+
+def _images(query: Tensor, value: Tensor) -> _Images:
+    """(I, R, D), (I, R, D)."""
+    by_token = value.transpose(0, 1).contiguous()  # (R, I, D)
+    unit = normalize(query, dim=-1, eps=EPSILON).transpose(0, 1).contiguous()
+    return _Images(unit, by_token, by_token.norm(dim=-1), (value @ value.mT).permute(1, 2, 0).contiguous())
+
+
+def _texts(key: Tensor, value: Tensor, mask: Tensor) -> _Texts:
+    """(T, P, D), (T, P, D), (T, P)."""
+    absent = ~mask[:, :, None]  # (T, P, 1)
+    key, value = normalize(key, dim=-1, eps=EPSILON).masked_fill(absent, 0), value.masked_fill(absent, 0)
+    bias = torch.zeros_like(key[..., :1]).masked_fill(absent, torch.finfo(key.dtype).min)
+    share = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)  # (T, P), all 0 for a caption without any phrase
+    return _Texts(key, value, value.norm(dim=-1, keepdim=True), value @ value.mT, bias[..., None], share.to(key.dtype)[..., None])
+
+
+def _block(images: _Images, texts: _Texts, scale: float, slope: float, directions: Sequence[Direction]) -> list[Tensor]:
+    """(T, I) a direction, of as many captions as the two products may be held of."""
+    cosines, products = _products(texts.key, images.query), _products(texts.value, images.value)  # (T, P, R, I)
+    kept = torch.is_grad_enabled() or cosines.is_cuda  # then few large steps are better than many near ones
+    parts = []
+    for some in _slices(len(cosines), len(cosines) if kept else NEAR // max(1, cosines[0].numel())):
+        affinity, inner, near = leaky_relu(cosines[some], slope), products[some], _Texts(*(x[some] for x in texts))
+        attends = {"i2t": _image_attends, "t2i": _text_attends}
+        parts.append([attends[direction](affinity, inner, images, near, scale) for direction in directions])
+    return [torch.cat(part) for part in zip(*parts, strict=True)]
+
+
+def _slices(n: int, size: int) -> Iterator[slice]:
+    """Slices of `size` rows, 1 at least, that cover n rows; an empty one where there is no row."""
+    size = max(1, size)
+    return (slice(start, start + size) for start in range(0, max(1, n), size))
 
 
 def phrase_attention(
@@ -73,36 +140,44 @@ def phrase_attention(
 
 
 def _products(text: Tensor, image: Tensor) -> Tensor:
-    """(T, P, D) and (I, R, D) -> (T, P, I, R) inner products, by one matrix product."""
-    flat: Tensor = text.flatten(0, 1) @ image.flatten(0, 1).T  # (T * P, I * R)
+    """(T, P, D) and (R, I, D) -> (T, P, R, I) inner products, by one matrix product."""
+    flat: Tensor = text.flatten(0, 1) @ image.flatten(0, 1).T  # (T * P, R * I)
     return flat.view(*text.shape[:2], *image.shape[:2])
 
 
-def _image_attends(affinity: Tensor, products: Tensor, image_value: Tensor, text_value: Tensor, present: Tensor, scale: float) -> Tensor:
+def _image_attends(affinity: Tensor, products: Tensor, images: _Images, texts: _Texts, scale: float) -> Tensor:
     """Queries are the R image tokens, sources the P phrases: (T, I) mean cosine."""
-    T, P, I, R = affinity.shape  # noqa: E741 - a dimension letter
-    unit = affinity / (affinity.norm(dim=3, keepdim=True) + EPSILON)  # over the queries r
-    logits = (scale * unit).masked_fill(~present, torch.finfo(unit.dtype).min)
-    alpha = logits.softmax(dim=1) * present  # (T, P, I, R); all zero where a caption has no phrase
-    gram = text_value @ text_value.mT  # (T, P, P)
-    spread = (gram @ alpha.view(T, P, I * R)).view_as(alpha)
-    context = (alpha * spread).sum(dim=1)  # (T, I, R): squared norm of the context
-    return _cosine((alpha * products).sum(dim=1), image_value.norm(dim=-1), context).mean(dim=2)
+    logits = torch.addcmul(texts.bias, affinity, _inverse_norm(affinity, 2), value=scale)
+    alpha = logits.softmax(dim=1)  # (T, P, R, I)
+    spread = (texts.gram @ alpha.flatten(2)).view_as(alpha)
+    square = (alpha * spread).sum(dim=1)  # (T, R, I) squared norm of the context
+    cosine = _cosine((alpha * products).sum(dim=1), images.norm, square)
+    return cosine.mean(dim=1) * (texts.share > 0).any(dim=1)  # 0 for a caption without any phrase
 
 
-def _text_attends(affinity: Tensor, products: Tensor, image_value: Tensor, text_value: Tensor, present: Tensor, scale: float) -> Tensor:
+def _text_attends(affinity: Tensor, products: Tensor, images: _Images, texts: _Texts, scale: float) -> Tensor:
     """Queries are the P phrases, sources the R image tokens: (T, I) mean cosine over the phrases that are there."""
-    T, P, I, R = affinity.shape  # noqa: E741 - a dimension letter
-    affinity = affinity * present  # an absent phrase has no say in the norm over queries
-    unit = affinity / (affinity.norm(dim=1, keepdim=True) + EPSILON)  # over the queries p
-    alpha = (scale * unit).softmax(dim=3)  # (T, P, I, R)
-    gram = image_value @ image_value.mT  # (I, R, R)
-    by_image = alpha.permute(2, 0, 1, 3).reshape(I, T * P, R)
-    spread = (by_image @ gram).view(I, T, P, R).permute(1, 2, 0, 3)  # (T, P, I, R)
-    context = (alpha * spread).sum(dim=3)  # (T, P, I)
-    cosine = _cosine((alpha * products).sum(dim=3), text_value.norm(dim=-1)[:, :, None], context)  # (T, P, I)
-    count = present[..., 0].sum(dim=1).clamp(min=1)  # (T, 1)
-    return (cosine * present[..., 0]).sum(dim=1) / count
+    alpha = (affinity * (scale * _inverse_norm(affinity, 1))).softmax(dim=2)  # (T, P, R, I); an absent phrase adds 0 to the norm
+    cosine = _cosine((alpha * products).sum(dim=2), texts.norm, _quadratic(alpha, images.gram))  # (T, P, I)
+    return (cosine * texts.share).sum(dim=1)
+
+
+def _inverse_norm(affinity: Tensor, dim: int) -> Tensor:
+    """1 / L2 norm over the queries, which are axis `dim`. The square is kept above zero, where the root has no gradient."""
+    square = affinity.square().sum(dim=dim, keepdim=True)
+    return 1 / (square.clamp(min=EPSILON**2).sqrt() + EPSILON)
+
+
+def _quadratic(alpha: Tensor, gram: Tensor) -> Tensor:
+    """alpha' G alpha: (T, P, R, I) and (R, R, I) -> (T, P, I). Symmetric, so that half of the terms are enough."""
+    sources = alpha.unbind(2)
+    terms = []
+    for r, source in enumerate(sources):
+        row = source * gram[r, r]
+        for other in range(r + 1, len(sources)):
+            row = row.addcmul_(sources[other], gram[r, other], value=2)
+        terms.append(source * row)
+    return torch.stack(terms).sum(dim=0)
 
 
 def _cosine(inner: Tensor, value_norm: Tensor, context_square: Tensor) -> Tensor:

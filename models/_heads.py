@@ -5,13 +5,14 @@ Dimension letters: B pairs, N images, T captions, Q queries, G gallery, R image 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from models._attention import cross_scale_similarity, phrase_attention
+from models._attention import BOTH, Direction, cross_scale_similarity, phrase_attention
 from models._losses import cmpc, cmpm, similarity_kl
 
 LocalScore = Literal["mean", "i2t", "t2i"]
@@ -76,8 +77,8 @@ class CrossScaleAlignment(nn.Module):
         key, value = self.key_norm(self.text_key(phrases)), self.value_norm(self.text_value(phrases))
         return {"key": key, "value": value, "present": mask}
 
-    def directions(self, text: dict[str, Tensor], image: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """(i2t, t2i), each (N, T). Computed in float32: the norms and the softmax at scale 20 want it."""
+    def directions(self, text: dict[str, Tensor], image: dict[str, Tensor], wanted: Sequence[Direction] = BOTH) -> tuple[Tensor, ...]:
+        """(i2t, t2i), or the wanted ones, each (N, T). Computed in float32: the norms and the softmax at scale 20 want it."""
         with torch.autocast(device_type=image["query"].device.type, enabled=False):
             return cross_scale_similarity(
                 image["query"].float(),
@@ -87,6 +88,7 @@ class CrossScaleAlignment(nn.Module):
                 text["present"],
                 self.scale,
                 self.leaky_slope,
+                wanted,
             )
 
     def attention(self, text: dict[str, Tensor], image: dict[str, Tensor]) -> Tensor:
@@ -96,8 +98,10 @@ class CrossScaleAlignment(nn.Module):
 
     def similarity(self, text: dict[str, Tensor], image: dict[str, Tensor], score: LocalScore) -> Tensor:
         """(Q, G) of captions with images: one direction, or the mean of both."""
+        if score != "mean":
+            return self.directions(text, image, (score,))[0].T
         i2t, t2i = self.directions(text, image)
-        return {"i2t": i2t, "t2i": t2i, "mean": (i2t + t2i) / 2}[score].T
+        return ((i2t + t2i) / 2).T
 
     def loss(self, text: dict[str, Tensor], image: dict[str, Tensor], labels: Tensor, over: SoftmaxOver) -> Tensor:
         """Scalar: the KL of both directions.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,6 +22,10 @@ from models._timm import import_timm
 
 SWIN_MODULES = ("swin_transformer", "swin_transformer_v2")
 """Where timm keeps what has stages of blocks with windows, as this tower expects."""
+GROUPINGS = 2
+"""Texts that are encoded together are parted by length at most this many times, into 4 groups."""
+WORTHWHILE = 128
+"""Tokens of padding that must fall away for a parting to pay for its calls."""
 
 
 class ImageTowerOptions(Options):
@@ -186,7 +191,17 @@ class TextTower(nn.Module):
             self.requires_grad_(False)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(T, L) ids and bool mask -> (T, D)."""
+        """(T, L) ids and bool mask -> (T, D). Texts of like length go through the encoder together: padding is work too."""
+        order, groups = _by_length(mask.sum(dim=1).tolist())
+        if len(groups) == 1:
+            return self._encoded(tokens, mask)
+        rows = torch.tensor(order, device=tokens.device)
+        tokens, mask = tokens[rows], mask[rows]
+        parts = [self._encoded(tokens[some, :longest], mask[some, :longest]) for some, longest in groups]
+        return torch.cat(parts)[rows.argsort()]
+
+    def _encoded(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """(T, L) ids and bool mask -> (T, D), all at once."""
         states: Tensor = self.bert(input_ids=tokens, attention_mask=mask.long()).last_hidden_state  # (T, L, D)
         if self.pooling == "cls":
             return states[:, 0]
@@ -207,6 +222,22 @@ class TextTower(nn.Module):
             encoded = self(distinct.clamp(min=0), distinct >= 0)
             out = out.to(encoded.dtype).index_put((kept.nonzero()[:, 0],), encoded[place])
         return out.view(T, P, self.width)
+
+
+def _by_length(lengths: Sequence[int]) -> tuple[list[int], list[tuple[slice, int]]]:
+    """The order of rising length, and groups of that order, each with its longest, that leave little padding."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    risen = [lengths[row] for row in order]
+    return order, [(some, risen[some.stop - 1]) for some in _halved(risen, 0, len(risen), GROUPINGS)]
+
+
+def _halved(risen: Sequence[int], start: int, stop: int, times: int) -> list[slice]:
+    """Slices of `start` to `stop`, halved up to `times` times where that saves most padding, while it saves enough."""
+    longest = risen[stop - 1] if stop > start else 0
+    saved, place = max((((place - start) * (longest - risen[place - 1]), place) for place in range(start + 1, stop)), default=(0, stop))
+    if not times or saved < WORTHWHILE:
+        return [slice(start, stop)]
+    return _halved(risen, start, place, times - 1) + _halved(risen, place, stop, times - 1)
 
 
 def _build_bert(options: TextTowerOptions, n_tokens: int, longest: int) -> Any:
