@@ -1,18 +1,22 @@
-"""The nouns of data: records of images and captions, a split of them, and the truth about it where that is known."""
+"""The nouns of data: records of images and captions, a split of them, what files hold of it, and the truth where that is known."""
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from bench.errors import UsageError
+
+SplitName = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,94 @@ class Split:
 
     def sizes(self) -> dict[str, int]:
         return {"identities": self.n_identities, "images": len(self.images), "captions": len(self.captions)}
+
+
+# ------------------------------------------------------------------------------------------------ what a set's files hold
+
+
+class Counts(NamedTuple):
+    """The size of a split."""
+
+    identities: int
+    images: int
+    captions: int
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A copy that goes about beside the published set, known by its identities a split."""
+
+    identities: Mapping[SplitName, int]
+    about: str
+    action: str
+    """What to do about it: an imperative clause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A record that a run refuses: where it stands, which rule it breaks (defects are told by it), what is wrong."""
+
+    where: str
+    rule: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a data set's files hold: every sound record as it stands there, before a split is carved out, and every other's defect.
+
+    Whether the images are there is another question (`absent`).
+    """
+
+    splits: Mapping[SplitName, Split]
+    defects: tuple[Defect, ...] = ()
+
+
+class Absent(NamedTuple):
+    """Paths that are no file below a root: there is none, or a link leads out of the root. Both sorted."""
+
+    missing: list[str]
+    outside: list[str]
+
+
+def absent(root: Path, paths: Iterable[str]) -> Absent:
+    """Which of the paths below `root` cannot be read. One listing a folder: a stat a file takes minutes on network disks.
+
+    `root` itself may be a link, since whoever set it up put it there; what lies below came out of an archive, whose names and links
+    are not to be trusted, and must lie below it once all links are followed.
+    """
+    by_folder: dict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        by_folder[folder].add(name)
+    top, found = os.path.realpath(root), Absent([], [])
+    for folder, names in by_folder.items():
+        files, links_out = _listed(root / folder, top)
+        prefix = f"{folder}/" if folder else ""
+        found.outside.extend(prefix + name for name in (names if links_out is None else names & links_out))
+        found.missing.extend(prefix + name for name in (() if links_out is None else names - files - links_out))
+    return Absent(sorted(found.missing), sorted(found.outside))
+
+
+def _listed(folder: Path, top: str) -> tuple[set[str], set[str] | None]:
+    """Names of a folder's files, and of its links that lead out of `top`; None: the folder itself lies outside."""
+    if not _inside(folder, top):
+        return set(), None
+    files, out = set[str](), set[str]()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink() and not _inside(entry, top):
+                    out.add(entry.name)
+                elif entry.is_file():
+                    files.add(entry.name)
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        pass
+    return files, out
+
+
+def _inside(path: os.PathLike[str], top: str) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(top)
 
 
 # ------------------------------------------------------------------------------------------------------------ truth

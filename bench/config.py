@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, model_validator
 
 from bench import registry
-from bench.contracts import DataOptions, ModelOptions, Options, Preset
+from bench.contracts import DataOptions, Dataset, ModelOptions, Options, Preset
 from bench.errors import UsageError
 from bench.validation import keys_of, unknown, validated
 
@@ -60,6 +60,10 @@ class EvaluationOptions(Options):
     gallery_block: int = Field(1024, ge=1, description="gallery images in a block of similarities")
 
 
+def _data_root() -> Path:
+    return Path(os.environ.get("TBPS_DATA_ROOT") or "data")
+
+
 class RunConfig(Options):
     """One run. Build it with `resolve` or `from_dict`; `dump` alone rebuilds it."""
 
@@ -74,9 +78,19 @@ class RunConfig(Options):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     limit: int | None = Field(None, ge=1, description="images kept of each split, to try things out; null: all")
-    data_root: Path = Field(default_factory=lambda: Path(os.environ.get("TBPS_DATA_ROOT") or "data"))
+    data_root: Path = Field(default_factory=_data_root)
     output_dir: Path = Path("results")
     tracker: Literal["mlflow", "none"] = "mlflow"
+
+    @property
+    def cache(self) -> Path:
+        """What is kept from run to run: decoded pixels, phrases, tokens. Not in the data root, which may be read-only; safe to delete."""
+        return self.output_dir / ".cache"
+
+    @property
+    def dataset_label(self) -> str:
+        """What folders, records and MLflow call the data set: its name, or that of its file."""
+        return registry.label(self.dataset_name)
 
     def dump(self) -> dict[str, Any]:
         """The nested plain dict (strings, numbers, booleans, None, lists) that a person sees."""
@@ -129,6 +143,18 @@ def resolve(
     return RunConfig.from_dict(_merged({"model": recipe.model, "train": recipe.train}, asked))
 
 
+def opened(name: str, data_root: Path | None = None, overrides: Sequence[str] = ()) -> Dataset:
+    """A data set by itself, with what `--set data.<knob>=<value>` asks for."""
+    asked: dict[str, Any] = {"data": {"name": name}}
+    for key, value in map(_parsed, overrides):
+        if not key.startswith("data."):
+            raise UsageError(f"--set {key}: a data set alone is asked for; its options begin with data.")
+        _put(asked, key, value)
+    name, options = _chosen("dataset", asked["data"])
+    dataset: Dataset = registry.load("dataset", name)(data_root or _data_root(), options)
+    return dataset
+
+
 def config_hash(config: RunConfig) -> str:
     """8 hexadecimal digits over all that changes results, the seed apart: runs that differ in seed alone share them."""
     plain = config.dump()
@@ -144,7 +170,7 @@ def flatten(config: RunConfig) -> dict[str, str | int | float | bool]:
 
 def run_folder(config: RunConfig) -> Path:
     """Where the run of this configuration and seed is kept."""
-    return config.output_dir / config.dataset_name / config.model_name / config_hash(config) / f"seed{config.seed}"
+    return config.output_dir / config.dataset_label / config.model_name / config_hash(config) / f"seed{config.seed}"
 
 
 # ------------------------------------------------------------------------------------------- the chosen model and data

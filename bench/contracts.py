@@ -6,24 +6,30 @@ Dimension letters: B pairs of a batch, N images, T captions, Q queries, G galler
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from bench._records import Absent as Absent
 from bench._records import Box as Box
 from bench._records import CaptionRecord as CaptionRecord
+from bench._records import Counts as Counts
+from bench._records import Defect as Defect
+from bench._records import Edition as Edition
 from bench._records import Grounding as Grounding
 from bench._records import ImageRecord as ImageRecord
 from bench._records import Split as Split
+from bench._records import SplitName as SplitName
+from bench._records import Survey as Survey
+from bench._records import absent as absent
 from bench.errors import UsageError as UsageError
 
-SplitName = Literal["train", "val", "test"]
 Features = dict[str, Tensor]
 """Named tensors whose first axis is the item (image or caption): detachable, sliceable, savable."""
 
@@ -57,6 +63,8 @@ class DataOptions(Options):
     noise_seed: int = Field(0, description="seed of which captions are moved where; the run's seed plays no part")
     noise_index: Path | None = Field(None, description="a file .npy that says instead whose caption each train pair has, as RDE writes it")
 
+    phrases: Literal["rules", "spacy"] = Field("rules", description="what finds noun phrases: the harness's rules, or spaCy")
+
     @model_validator(mode="after")
     def _one_noise(self) -> DataOptions:
         if self.caption_noise and self.noise_index is not None:
@@ -76,6 +84,19 @@ class Dataset(ABC):
     citation: ClassVar[str]
     default_preset: ClassVar[str] = "paper"
     """The model preset a run takes when it names none (and the model has it)."""
+    official: ClassVar[Mapping[SplitName, Counts]] = {}
+    """The published sizes, where there are any."""
+    editions: ClassVar[tuple[Edition, ...]] = ()
+    """Other copies that are known to go about."""
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Endings of files that are a data set by themselves: the class that has `.csv` reads `--dataset some/file.csv`."""
+    file: ClassVar[Path | None] = None
+    """The file that was named, of a class that reads files."""
+
+    @classmethod
+    def of_file(cls, file: Path) -> type[Self]:
+        """This class, bound to a file."""
+        return type(cls.__name__, (cls,), {"file": file, "__doc__": cls.__doc__, "__module__": cls.__module__})
 
     def __init__(self, root: Path, config: DataOptions | None = None) -> None:
         """`root` is the data root, which holds a folder for each data set."""
@@ -101,14 +122,39 @@ class Dataset(ABC):
         """The camera that took the image at `path` (a record's), where the set tells."""
         return None
 
+    def columns(self, name: SplitName) -> Mapping[str, Sequence[Any]]:
+        """Further columns that the set keeps beside a split's captions, a value a caption: per-query outcomes are written with them."""
+        return {}
+
+    def survey(self) -> Survey:
+        """What the files hold, however bad: for `data check`. UsageError if nothing can be read at all."""
+        splits: dict[SplitName, Split] = {}
+        defects: list[Defect] = []
+        for name in get_args(SplitName):
+            try:
+                splits[name] = self.split(name)
+            except UsageError as error:
+                defects.append(Defect(name, "split", str(error)))
+        if not splits:
+            raise UsageError(defects[0].what)
+        return Survey(splits, tuple(defects))
+
+    def choices(self) -> Mapping[str, str]:
+        """What reading the set decided that another reader might not: which file, renamed images, a split carved out. Recorded."""
+        return {}
+
     def fingerprint(self) -> str:
         """SHA-256 over the records of all splits (not over file order, folder or time), in hexadecimal."""
         digest = sha256()
-        for name in ("train", "val", "test"):
+        for name in get_args(SplitName):
             split = self.split(name)
             for caption in split.captions:
                 image = split.images[caption.image]
                 digest.update(repr((name, image.path, image.pid, caption.text)).encode())
+            described = {caption.image for caption in split.captions}
+            for row, image in enumerate(split.images):
+                if row not in described:  # in the gallery, and nobody's query
+                    digest.update(repr((name, image.path, image.pid)).encode())
         return digest.hexdigest()
 
 

@@ -8,6 +8,7 @@ al., CVPR 2024, arXiv:2308.09911).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
@@ -61,6 +62,14 @@ class Noisy(Dataset):
 
     def camera(self, path: str) -> str | None:
         return self.clean.camera(path)
+
+    def columns(self, name: SplitName) -> Mapping[str, Sequence[Any]]:
+        """Values go with their texts."""
+        columns = self.clean.columns(name)
+        return columns if name != "train" else {key: [values[source] for source in self.sources] for key, values in columns.items()}
+
+    def choices(self) -> Mapping[str, str]:
+        return self.clean.choices()
 
     @cached_property
     def sources(self) -> Sources:

@@ -63,7 +63,7 @@ def beginning(config: RunConfig) -> dict[str, Any]:
         "finished": False,
         "protocol": PROTOCOL,
         "model": config.model_name,
-        "dataset": config.dataset_name,
+        "dataset": config.dataset_label,
         "preset": config.preset,
         "seed": config.seed,
         "config_hash": config_hash(config),

@@ -46,7 +46,7 @@ def run(config: RunConfig, tracker: Tracker, reporter: Reporter, resume: str = "
     folder, engine = run_folder(config), accelerator(config)
     if not engine.is_main_process:
         return _take_part(config, folder, engine)
-    reporter.note(f"{config.model_name} on {config.dataset_name}, seed {config.seed} -> {folder}")
+    reporter.note(f"{config.model_name} on {config.dataset_label}, seed {config.seed} -> {folder}")
     with _alone(folder):
         _settle(folder, config, resume, reporter)
         if (earlier := record.read(folder)).get("finished"):
@@ -165,11 +165,11 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
     commit = draft["environment"]["git_commit"]
     draft["data"] = {"fingerprint": fingerprint, "splits": sizes, "noise": account(materials.dataset)}
     draft["starts"] = [*earlier.get("starts", []), commit]
-    tags = {"model": config.model_name, "dataset": config.dataset_name, "protocol": draft["protocol"], "seed": str(config.seed)}
+    tags = {"model": config.model_name, "dataset": config.dataset_label, "protocol": draft["protocol"], "seed": str(config.seed)}
     tags |= {"dataset_fingerprint": fingerprint, "git_commit": commit or "unknown", "selection": "val t2i R1"}
     tracker.start(
-        experiment=f"tbps/{config.dataset_name}",
-        name=f"{config.model_name}-{config.dataset_name}-s{config.seed}-{config_hash(config)[:4]}",
+        experiment=f"tbps/{config.dataset_label}",
+        name=f"{config.model_name}-{config.dataset_label}-s{config.seed}-{config_hash(config)[:4]}",
         params=flatten(config),
         tags=tags,
         run_id=earlier.get("mlflow_run_id"),
@@ -178,7 +178,7 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
     record.write(folder, draft)  # now: a kill from here on is followed by the same MLflow run
     checkpoint.write_text(folder / "config.yaml", yaml.safe_dump(config.dump(), sort_keys=False))
     counts = {f"{name} {what}": count for name, split in sizes.items() for what, count in split.items()}
-    tracker.dataset(config.dataset_name, fingerprint, config.dataset_name, counts, "train, val and test")
+    tracker.dataset(config.dataset_label, fingerprint, config.dataset_name, counts, "train, val and test")
     if tracker.run_id != earlier.get("mlflow_run_id"):
         _tell_what_was(folder / CHECKPOINTS / LAST, tracker)
     return draft

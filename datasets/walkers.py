@@ -113,7 +113,7 @@ class Walkers(Dataset):
     @cached_property
     def _splits(self) -> Mapping[SplitName, Split]:
         self.prepare(silently)
-        return read_records(self.folder / "data_captions.json", self.folder / "imgs", path_key="img_path")
+        return read_records(self.folder / "data_captions.json", self.folder / "imgs")
 
     def _is_whole(self) -> bool:
         """`parameters.json` is written last."""

@@ -13,7 +13,8 @@ from PIL import Image
 
 from bench.contracts import Batch, ImageRecord, InputSpec, Split, UsageError
 from bench.data import EncodedSplit, ImageStore, PairBatches, build_labels, limited, trimmed
-from bench.text import Tokenizer, encode_captions, phrases_of
+from bench.phrases import phrases_of
+from bench.text import Tokenizer, encode_captions
 
 SPEC = InputSpec(height=6, width=4, mean=(0.5, 0.25, 0.1), std=(0.5, 0.2, 0.1), max_tokens=12, max_phrases=3)
 PIDS = [7, 7, 3, 3, 3, 90, 12, 12]
