@@ -27,23 +27,34 @@ from bench.config import EvaluationOptions
 from bench.contracts import Box, Features, Grounding, Split, TextImageModel
 from bench.engine import Embedded
 from bench.metrics import blocks
-from bench.text import Phrase, noun_phrases
+from bench.phrases import Phrase
 
 FILE = "attention.parquet"
 TOKEN_BOXES = "token_boxes"
 
 
 def attended(
-    model: TextImageModel, embedded: Embedded, split: Split, truth: Grounding | None, options: EvaluationOptions, device: torch.device
+    model: TextImageModel,
+    embedded: Embedded,
+    *,
+    split: Split,
+    phrases: Sequence[Sequence[Phrase]],
+    truth: Grounding | None,
+    options: EvaluationOptions,
+    device: torch.device,
 ) -> pd.DataFrame | None:
-    """The table above; None for a model that does not attend, or whose tokens lie nowhere. `truth` runs parallel to the split."""
+    """The table above; None for a model that does not attend, or whose tokens lie nowhere.
+
+    `phrases` are those that the model was fed, of each caption; `truth` runs parallel to the split.
+    """
     boxes = model.token_boxes()
     weights = _weights(model, embedded, split, options, device) if boxes is not None else None  # (T, P, R)
     if boxes is None or weights is None:
         return None
     rows = []
-    for query, (caption, slots) in enumerate(zip(split.captions, weights.tolist(), strict=True)):
-        for phrase, row in zip(_phrases(caption.text), slots, strict=False):  # a caption has phrases without a slot, and slots without
+    for query, (caption, found, slots) in enumerate(zip(split.captions, phrases, weights.tolist(), strict=True)):
+        spoken = found or (Phrase(caption.text, 0, len(caption.text)),)  # as `text.encode_captions` has it
+        for phrase, row in zip(spoken, slots, strict=False):  # there are phrases without a slot, and empty slots
             part, box = _part(phrase, query, caption.image, truth) if truth is not None else (None, None)
             rows.append((query, phrase.start, phrase.end, part, box, row))
     table = pd.DataFrame(rows, columns=["query", "start", "end", "part", "box", "weights"])
@@ -67,11 +78,6 @@ def _weights(model: TextImageModel, embedded: Embedded, split: Split, options: E
 
 def _rows(features: Features, rows: slice | Tensor, device: torch.device) -> Features:
     return {name: value[rows].to(device) for name, value in features.items()}
-
-
-def _phrases(caption: str) -> Sequence[Phrase]:
-    """What stands in a caption's slots (`text.encode_captions`)."""
-    return noun_phrases(caption) or (Phrase(caption, 0, len(caption)),)
 
 
 def _part(phrase: Phrase, query: int, image: int, truth: Grounding) -> tuple[str | None, Box | None]:

@@ -18,7 +18,7 @@ from bench._spread import LEVEL, Identities
 from bench.attributes import KINDS, attributes
 from bench.contracts import Track, silently
 from bench.errors import UsageError
-from bench.text import noun_phrases
+from bench.phrases import noun_phrases
 
 Runs = Mapping[str, Sequence[pd.DataFrame]]
 """For each model its per-query tables, one a seed, over the same queries in the same order."""

@@ -57,10 +57,19 @@ class Evaluated:
         return [tables.write(table, folder / name) for name, table in made.items() if table is not None]
 
     def _attended(self, selected: Selected) -> pd.DataFrame | None:
+        if selected.model.token_boxes() is None:
+            return None
         dataset, name = selected.materials.dataset, cast(SplitName, self.data.split.name)
-        truth = attention.restricted(dataset.grounding(name), dataset.split(name), self.data.split)
-        options, device = selected.config.evaluation, selected.engine.device
-        return attention.attended(selected.model, self.embedded, self.data.split, truth, options, device)
+        split, texts = self.data.split, [caption.text for caption in self.data.split.captions]
+        return attention.attended(
+            selected.model,
+            self.embedded,
+            split=split,
+            phrases=selected.materials.phrases(texts),
+            truth=attention.restricted(dataset.grounding(name), dataset.split(name), split),
+            options=selected.config.evaluation,
+            device=selected.engine.device,
+        )
 
     def sheet_rows(self, selected: Selected) -> list[RetrievalRow]:
         """Queries spread evenly over the split, each with its nearest images."""

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from bench import attention
 from bench.config import EvaluationOptions
-from bench.contracts import Box, CaptionRecord, Captions, Grounding, ImageRecord, Split
+from bench.contracts import Box, CaptionRecord, Captions, Grounding, ImageRecord, Split, TextImageModel
 from bench.engine import Embedded
+from bench.phrases import noun_phrases
 from bench.tables import write
-from bench.text import noun_phrases
 from models._attention import cross_scale_similarity, phrase_attention
 from models._scales import cell_boxes, cell_means
 from tests.tiny_models import CASES, tiny_batch, tiny_model
@@ -101,6 +101,11 @@ TRUTH = Grounding(
 )
 
 
+def attended(model: TextImageModel, embedded: Embedded, truth: Grounding | None, block: int) -> pd.DataFrame | None:
+    phrases, options = [noun_phrases(text) for text in TEXTS], EvaluationOptions(query_block=block)
+    return attention.attended(model, embedded, split=SPLIT, phrases=phrases, truth=truth, options=options, device=torch.device("cpu"))
+
+
 def table(truth: Grounding | None, block: int = 2) -> pd.DataFrame:
     model = tiny_model("acsa", "small").eval()
     batch = tiny_batch(model.inputs, 4)
@@ -110,7 +115,7 @@ def table(truth: Grounding | None, block: int = 2) -> pd.DataFrame:
     captions = Captions(**{**vars(batch.captions), "phrase_mask": mask})
     with torch.inference_mode():
         embedded = Embedded(model.encode_images(batch.images[:3]), model.encode_captions(captions))
-    found = attention.attended(model, embedded, SPLIT, truth, EvaluationOptions(query_block=block), torch.device("cpu"))
+    found = attended(model, embedded, truth, block)
     assert found is not None
     return found
 
@@ -156,7 +161,7 @@ class TestTable:
 
     def test_a_model_that_does_not_attend_leaves_none(self) -> None:
         model = tiny_model("image-sentence")
-        assert attention.attended(model, Embedded({}, {}), SPLIT, TRUTH, EvaluationOptions(), torch.device("cpu")) is None
+        assert attended(model, Embedded({}, {}), TRUTH, 2) is None
 
 
 def test_the_truth_of_a_part_of_a_split() -> None:
