@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from bench import registry
-from bench.commands import data, listed, run
+from bench.commands import data, listed, look, report, run
 from bench.errors import RunFailed, UsageError
 
 app = typer.Typer(
@@ -33,6 +33,8 @@ INTERRUPTED = 130
 
 app.command("run", short_help="Train a model, select on val, evaluate on test once.")(run.run)
 app.command("eval", short_help="Evaluate a run or checkpoint that was saved.")(run.evaluate)
+app.command("report", short_help="Compare finished runs, with their uncertainty.")(report.report)
+app.command("look", short_help="Look through what finished runs retrieve, and where they attend.")(look.look)
 app.command("list", short_help="What there is: models, datasets, presets, runs.")(listed.list_what)
 app.add_typer(data.app, name="data", short_help="A data set: is it whole, what is in it.")
 

@@ -82,6 +82,8 @@ class Dataset(ABC):
     Config: ClassVar[type[DataOptions]] = DataOptions
     """The data set's own knobs, set with `--set data.<knob>=<value>`."""
     citation: ClassVar[str]
+    free: ClassVar[bool] = False
+    """Whether its images may be shown to anyone: reports show those of other sets only where they are asked to."""
     default_preset: ClassVar[str] = "paper"
     """The model preset a run takes when it names none (and the model has it)."""
     official: ClassVar[Mapping[SplitName, Counts]] = {}

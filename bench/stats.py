@@ -28,7 +28,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench._spread import DRAWS as DRAWS
-from bench._spread import LEVEL, Floats, Identities, Interval, t_interval
+from bench._spread import LEVEL, Floats, t_interval
+from bench._spread import Identities as Identities
+from bench._spread import Interval as Interval
 from bench._spread import OverSeeds as OverSeeds
 from bench._spread import over_seeds as over_seeds
 
@@ -190,26 +192,23 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
 # -------------------------------------------------------------------------------------------- what may be said of all
 
 
-def groups(names: Sequence[str], comparisons: Iterable[Comparison]) -> dict[str, str]:
+def groups(names: Sequence[str], alike: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Letters a model: two models share one if and only if they cannot be told apart. `names`: best first; `a` is the best's.
 
-    The letters are the maximal sets of models of which no two are told apart (a compact letter display; Piepho 2004).
+    `alike`: the pairs that cannot be told apart. The letters are the maximal sets of models of which no two are told apart (a
+    compact letter display; Piepho 2004).
 
-    >>> people = Identities(np.arange(100).repeat(2))
-    >>> share = {"good": 80, "fair": 74, "poor": 55}
-    >>> order = np.random.default_rng(0).permutation(200)
-    >>> groups(list(share), compare({name: [order < 2 * hits] for name, hits in share.items()}, people))
-    {'good': 'a', 'fair': 'b', 'poor': 'c'}
+    >>> groups(["good", "fair", "poor"], [("good", "fair"), ("fair", "poor")])
+    {'good': 'a', 'fair': 'ab', 'poor': 'b'}
     """
     import networkx
 
-    alike = networkx.Graph()
-    alike.add_nodes_from(names)
-    alike.add_edges_from((c.first, c.second) for c in comparisons if not c.told_apart)
+    graph = networkx.Graph()
+    graph.add_nodes_from(names)
+    graph.add_edges_from(alike)
     place = {name: number for number, name in enumerate(names)}
-    sets = sorted(sorted(place[name] for name in clique) for clique in networkx.find_cliques(alike))
-    letters = {number: _letter(number) for number in range(len(sets))}
-    return {name: "".join(letters[number] for number, members in enumerate(sets) if place[name] in members) for name in names}
+    sets = sorted(sorted(place[name] for name in clique) for clique in networkx.find_cliques(graph))
+    return {name: "".join(_letter(number) for number, members in enumerate(sets) if place[name] in members) for name in names}
 
 
 def _letter(number: int) -> str:

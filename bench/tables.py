@@ -1,4 +1,4 @@
-"""Parquet files, written whole or not at all."""
+"""Tables in files, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ def write(table: pd.DataFrame, path: Path) -> Path:
     half = path.with_name(f".{path.name}.tmp")
     table.to_parquet(half, index=False)
     checkpoint.replace(half, path)
+    return path
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> Path:
+    """Put a table of numbers and plain names into its place; where it is."""
+    checkpoint.write_text(path, table.to_csv(index=False, float_format="%.3f", lineterminator="\n"))
     return path
 
 

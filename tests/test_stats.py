@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from bench.stats import Comparison, Identities, Interval, compare, groups, holm, mcnemar, over_seeds, smallest_difference
+from bench.stats import Identities, Interval, compare, groups, holm, mcnemar, over_seeds, smallest_difference
 
 RANDOM = np.random.default_rng(5)
 PIDS = np.repeat(np.arange(30), RANDOM.integers(1, 6, 30))
@@ -214,23 +214,23 @@ class TestMcNemar:
         assert mcnemar(np.ones((2, 5)), np.ones((1, 5))).p == 1.0
 
 
-def comparison(first: str, second: str, corrected: float) -> Comparison:
-    return Comparison(first, second, 1.0, Interval(0.0, 2.0), corrected, corrected, 1.0, 1.0, 10.0, True)
-
-
 class TestGroups:
     @pytest.mark.parametrize("seed", range(5))
     def test_two_share_a_letter_if_and_only_if_they_cannot_be_told_apart(self, seed: int) -> None:
         random, names = np.random.default_rng(seed), "uvwxyz"
-        pairs = {pair: float(random.random() < 0.5) for pair in combinations(names, 2)}
-        letters = groups(names, [comparison(*pair, p) for pair, p in pairs.items()])
-        for (one, two), p in pairs.items():
-            assert bool(set(letters[one]) & set(letters[two])) == (p >= 0.05)
+        alike = {pair for pair in combinations(names, 2) if random.random() < 0.5}
+        letters = groups(names, alike)
+        for one, two in combinations(names, 2):
+            assert bool(set(letters[one]) & set(letters[two])) == ((one, two) in alike)
         assert "a" in letters["u"]
 
     def test_a_known_display(self) -> None:
-        pairs = [comparison("x", "y", 0.5), comparison("y", "z", 0.5), comparison("x", "z", 0.01)]
-        assert groups("xyz", pairs) == {"x": "a", "y": "ab", "z": "b"}
+        assert groups("xyz", [("x", "y"), ("y", "z")]) == {"x": "a", "y": "ab", "z": "b"}
+
+    def test_those_that_were_compared(self) -> None:
+        share, order = {"good": 80, "fair": 74, "poor": 55}, np.random.default_rng(0).permutation(200)
+        told = compare({name: [order < 2 * hits] for name, hits in share.items()}, Identities(np.arange(100).repeat(2)))
+        assert groups(list(share), [(c.first, c.second) for c in told if not c.told_apart]) == {"good": "a", "fair": "b", "poor": "c"}
 
     def test_one_model_is_a_group(self) -> None:
         assert groups(["x"], []) == {"x": "a"}

@@ -178,13 +178,26 @@ function attend(button, line, own, boxes, weights, part, truth) {
   const told = own.querySelector(".told");
   told.textContent = "";
   if (!on) return;
-  const most = Math.max(...weights);
   const places = boxes.map((box, token) => [box, weights[token]]).filter(([box]) => box[2] - box[0] < 1 || box[3] - box[1] < 1);
-  for (const [box, weight] of places) frame.append(placed(box, { opacity: (0.75 * weight) / most }));
+  const cells = shades(places);
+  const most = Math.max(...cells.map(([, value]) => value));
+  for (const [box, value] of cells) frame.append(placed(box, { opacity: 0.8 * (1 - value / most) }));
   if (truth) frame.append(placed(truth, {}, "truth"));
   const share = (places.reduce((sum, [, weight]) => sum + weight, 0) / 10).toFixed(0);
   const speaks = part ? ` It speaks of: ${part} (dashed).` : "";
-  told.textContent = `Darker is attended to more; ${share} % goes to places, the rest to the whole image.${speaks}`;
+  told.textContent = `Bright is attended to; ${share} % goes to places, the rest to the whole image.${speaks}`;
+}
+
+function shades(places) {
+  // Each token's weight lies evenly on its place: the sum for each cell that the places' borders make.
+  const cuts = [0, 1].map((side) => [...new Set(places.flatMap(([box]) => [box[side], box[side + 2]]))].sort((a, b) => a - b));
+  const cells = [];
+  for (let x = 0; x + 1 < cuts[0].length; x++) for (let y = 0; y + 1 < cuts[1].length; y++) {
+    const cell = [cuts[0][x], cuts[1][y], cuts[0][x + 1], cuts[1][y + 1]];
+    const over = places.filter(([box]) => box[0] <= cell[0] && box[1] <= cell[1] && box[2] >= cell[2] && box[3] >= cell[3]);
+    cells.push([cell, over.reduce((sum, [box, weight]) => sum + weight / ((box[2] - box[0]) * (box[3] - box[1])), 0)]);
+  }
+  return cells;
 }
 
 function placed([left, top, right, bottom], { opacity = 1 }, name = "") {
