@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bench.contracts import Split, SplitName, Track, absent
+from bench.contracts import Absent, Split, SplitName, Track, absent
 from bench.findings import Finding, Severity
 from bench.images import FORMATS, MAX_PIXELS
 
@@ -30,6 +30,8 @@ SIDE = 16
 FLAT = 8
 """Grey levels between the darkest and the lightest pixel below which an image has nothing to compare."""
 CHUNK = 512
+MOST_FOLDERS = 7
+"""Folders that a finding names; of more, examples tell."""
 
 Words = NDArray[np.uint64]
 PROBLEMS: Mapping[str, tuple[str, str]] = {
@@ -101,17 +103,17 @@ def look_at_all(
     splits: Mapping[SplitName, Split], label: str, track: Track, workers: int | None = None
 ) -> tuple[list[Looked], list[Finding]]:
     """Every image that is there, looked at; and what is missing or lies outside."""
-    there: list[tuple[str, Split, str, int]] = []
-    findings: list[Finding] = []
-    for name, split in splits.items():
-        gone = absent(split.root, (image.path for image in split.images))
-        skipped = set(gone.missing) | set(gone.outside)
-        there += [(name, split, image.path, image.pid) for image in split.images if image.path not in skipped]
-        findings += _absent_findings(name, split, gone.missing, gone.outside)
+    gone = {name: absent(split.root, (image.path for image in split.images)) for name, split in splits.items()}
+    skipped = {name: {*one.missing, *one.outside} for name, one in gone.items()}
+    there = [
+        (name, split.root, one.path, one.pid) for name, split in splits.items() for one in split.images if one.path not in skipped[name]
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow has to say of bad files is said here in one table
-        looks = track(_looks([split.root / path for _, split, path, _ in there], workers), f"looking at images of {label}", len(there))
+        looks = track(_looks([root / path for _, root, path, _ in there], workers), f"looking at images of {label}", len(there))
         looked = [Looked(name, path, pid, look) for (name, _, path, pid), look in zip(there, looks, strict=True)]
+    folders = {path.partition("/")[0] for _, _, path, _ in there}
+    findings = [finding for name, split in splits.items() for finding in _absent_findings(name, len(split.images), gone[name], folders)]
     return looked, findings
 
 
@@ -127,35 +129,29 @@ def _looks(files: Sequence[Path], workers: int | None) -> Iterator[Look]:
             yield from pool.map(look_at, chunk)
 
 
-def _absent_findings(name: str, split: Split, missing: list[str], outside: list[str]) -> Iterator[Finding]:
-    total = f"of {len(split.images):,} images of {name}"
-    if outside:
+def _absent_findings(name: str, n_images: int, gone: Absent, folders: set[str]) -> Iterator[Finding]:
+    """`folders`: the topmost ones of which some image of the set is there."""
+    total = f"of {n_images:,} images of {name}"
+    if gone.outside:
         yield Finding.of(
             "image-outside",
             Severity.UNUSABLE,
-            f"{len(outside):,} {total} are links that lead out of the image folder",
-            outside,
+            f"{len(gone.outside):,} {total} are links that lead out of the image folder",
+            gone.outside,
             "a run stops: what came out of an archive is read nowhere else",
             "put the files themselves there, or make the whole image folder a link",
         )
-    if missing:
+    if gone.missing:
+        whole = sorted({path.partition("/")[0] for path in gone.missing if "/" in path} - folders)
+        named = f", among them all of {', '.join(whole)}" if 0 < len(whole) <= MOST_FOLDERS else ""
         yield Finding.of(
             "image-missing",
             Severity.UNUSABLE,
-            f"{len(missing):,} {total} are missing{_whole_folders(split, missing)}",
-            missing,
+            f"{len(gone.missing):,} {total} are missing{named}",
+            gone.missing,
             "a run stops",
             "get the images and put them where the annotations say; look for a folder that was not unpacked",
         )
-
-
-def _whole_folders(split: Split, missing: list[str]) -> str:
-    """The folders of which no image is there, where others are whole."""
-    here = {image.path.partition("/")[0] for image in split.images} - {image.path for image in split.images}
-    gone = {path.partition("/")[0] for path in missing}
-    present = {image.path.partition("/")[0] for image in split.images if image.path not in set(missing)}
-    whole = sorted((gone - present) & here)
-    return f", all of {', '.join(whole)}" if whole and present and len(whole) <= 7 else ""
 
 
 def image_findings(looked: Sequence[Looked]) -> Iterator[Finding]:

@@ -142,32 +142,37 @@ def absent(root: Path, paths: Iterable[str]) -> Absent:
         by_folder[folder].add(name)
     top, found = os.path.realpath(root), Absent([], [])
     for folder, names in by_folder.items():
-        files, links_out = _listed(root / folder, top)
         prefix = f"{folder}/" if folder else ""
-        found.outside.extend(prefix + name for name in (names if links_out is None else names & links_out))
-        found.missing.extend(prefix + name for name in (() if links_out is None else names - files - links_out))
+        if not _inside(root / folder, top):
+            found.outside.extend(prefix + name for name in names)
+            continue
+        entries = _listed(root / folder)
+        out = {name for name in names if name in entries and entries[name].is_symlink() and not _inside(entries[name], top)}
+        found.outside.extend(prefix + name for name in out)
+        found.missing.extend(prefix + name for name in names - out if name not in entries or not _is_file(entries[name]))
     return Absent(sorted(found.missing), sorted(found.outside))
 
 
-def _listed(folder: Path, top: str) -> tuple[set[str], set[str] | None]:
-    """Names of a folder's files, and of its links that lead out of `top`; None: the folder itself lies outside."""
-    if not _inside(folder, top):
-        return set(), None
-    files, out = set[str](), set[str]()
+def _listed(folder: Path) -> dict[str, os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_symlink() and not _inside(entry, top):
-                    out.add(entry.name)
-                elif entry.is_file():
-                    files.add(entry.name)
-    except (OSError, ValueError):  # ValueError: a name that no file can have
-        pass
-    return files, out
+            return {entry.name: entry for entry in entries}
+    except (OSError, ValueError):  # ValueError: a name that no folder can have
+        return {}
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
 
 
 def _inside(path: os.PathLike[str], top: str) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(top)
+    try:
+        return Path(os.path.realpath(path)).is_relative_to(top)
+    except ValueError:
+        return True  # a name that nothing can have is missing
 
 
 # ------------------------------------------------------------------------------------------------------------ truth
@@ -190,3 +195,12 @@ class Grounding:
     """One an image, in the split's order: the boxes of its visible parts, by name."""
     phrases: tuple[tuple[tuple[int, int, str], ...], ...]
     """One a caption: (start, end, part), which says that the characters from start to end speak of that part."""
+
+
+class Twins(NamedTuple):
+    """Two identities of a split that differ in one thing alone."""
+
+    one: int
+    other: int
+    differ: str
+    """What tells them apart, in words."""

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, model_validator
 
 from bench import registry
+from bench._augment_options import AugmentOptions
 from bench.contracts import DataOptions, Dataset, ModelOptions, Options, Preset
 from bench.errors import UsageError
 from bench.validation import keys_of, unknown, validated
@@ -41,6 +42,9 @@ class TrainOptions(Options):
     decay_all: bool = Field(False, description="weight decay on biases and norms too, which usually go without")
     clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: gradients are not clipped")
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring a train image")
+    augment: AugmentOptions = Field(AugmentOptions(), description="further random changes of train pairs")
+    sampler: Literal["shuffle", "identity"] = Field("shuffle", description="batches of any pairs, or of `instances` pairs an identity")
+    instances: int = Field(4, ge=2, description="pairs of an identity in a batch of the sampler `identity`")
     patience: int | None = Field(None, ge=1, description="epochs without a better val R1 (then mAP) that end training; null: never")
     workers: int = Field(2, ge=0, description="threads that decode images; 0: none besides the main one")
     deterministic: bool = Field(True, description="only algorithms that give the same result twice")

@@ -27,7 +27,9 @@ from bench._records import ImageRecord as ImageRecord
 from bench._records import Split as Split
 from bench._records import SplitName as SplitName
 from bench._records import Survey as Survey
+from bench._records import Twins as Twins
 from bench._records import absent as absent
+from bench._torchvision import import_beside_torchvision as import_beside_torchvision
 from bench.errors import UsageError as UsageError
 
 Features = dict[str, Tensor]
@@ -123,6 +125,10 @@ class Dataset(ABC):
     def camera(self, path: str) -> str | None:
         """The camera that took the image at `path` (a record's), where the set tells."""
         return None
+
+    def twins(self, name: SplitName) -> Sequence[Twins]:
+        """Pairs of a split's identities that are hard to tell apart, where the truth is known."""
+        return ()
 
     def columns(self, name: SplitName) -> Mapping[str, Sequence[Any]]:
         """Further columns that the set keeps beside a split's captions, a value a caption: per-query outcomes are written with them."""

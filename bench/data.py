@@ -1,8 +1,8 @@
-"""Split -> pixels, token ids and labels -> batches of pairs, whose content depends on the seed, the epoch and the step only."""
+"""Split -> pixels, token ids and labels -> batches of pairs, whose content depends on the seed, the epoch and the step alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +11,15 @@ from hashlib import sha256
 import torch
 from torch import Tensor
 
+from bench._augment_options import AugmentOptions
+from bench.augment import NUMBERS, ImageAugment
 from bench.contracts import Batch, CaptionRecord, Captions, ImageRecord, Split, UsageError
 from bench.images import flip, normalise
 from bench.pixels import ImageStore as ImageStore
 from bench.pixels import ahead
+from bench.reword import Reworder
+from bench.sampling import sampler
 
-PAIRS = 2
-"""Fewest pairs that a process is given a batch."""
 PREFETCHED = 2
 """Batches prepared ahead of the one that trains."""
 
@@ -78,6 +80,8 @@ class EncodedSplit:
     captions: Captions
     labels: Tensor | None = None
     """(T,) int64 classes of the captions; None for a split that is not trained on."""
+    reworder: Reworder | None = None
+    """What changes captions at random when they are trained on."""
 
 
 def trimmed(captions: Captions) -> Captions:
@@ -99,37 +103,43 @@ def _longest(mask: Tensor) -> int:
 
 
 class PairBatches:
-    """The (image, caption) pairs of a split, shuffled into batches.
+    """The (image, caption) pairs of a split in batches, in a sampler's order, changed at random where that is wanted.
 
     What a batch holds depends on the seed, the epoch and its step alone, so that a run can be resumed at any step. Of `world`
     processes, number `rank` gets every `world`-th pair of each batch: together they see what one process would.
     """
 
     def __init__(
-        self, data: EncodedSplit, batch_size: int, seed: int, flip_probability: float = 0.5, *, rank: int = 0, world: int = 1
+        self,
+        data: EncodedSplit,
+        batch_size: int,
+        seed: int,
+        flip_probability: float = 0.5,
+        *,
+        instances: int | None = None,
+        augment: AugmentOptions | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
-        """`batch_size` counts the pairs of all processes together."""
+        """`batch_size` counts the pairs of all processes together, `instances` those of an identity (None: as they come)."""
         if data.labels is None:
             raise ValueError("pairs are for training: the split needs labels")
-        if not (0 <= rank < world and PAIRS * world <= min(batch_size, len(data.captions))):
-            raise UsageError(
-                f"train.batch_size: {batch_size} of {len(data.captions)} captions leave a process with fewer than {PAIRS} pairs, of which "
-                f"batch norm can learn nothing; take {PAIRS * world} or more (processes: {world})"
-            )
         self.data, self.labels, self.batch_size, self.seed = data, data.labels, batch_size, seed
         self.flip_probability, self.rank, self.world = flip_probability, rank, world
+        self._sampler = sampler(data.labels, batch_size, instances=instances, world=world)
+        self._augment = ImageAugment(augment, data.store.spec.mean) if augment is not None and augment.of_images else None
         self._image_of = torch.tensor([caption.image for caption in data.split.captions])  # (T,)
 
     def __len__(self) -> int:
-        """Steps an epoch. A last batch of less than half the size is left out: its gradient would be noise."""
-        full, rest = divmod(len(self.labels), self.batch_size)
-        return max(full + (rest >= max(self.batch_size / 2, PAIRS * self.world)), 1)
+        """Steps an epoch."""
+        return self._sampler.steps
 
     def epoch(self, number: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `start_step` on."""
-        order = torch.randperm(len(self.labels), generator=self._generator("order", number))  # (T,)
+        order = self._sampler.order(self._generator("order", number))  # (T,)
         jobs = (partial(self._batch, order, number, step) for step in range(start_step, len(self)))
-        if self.data.store.in_memory or not self.data.store.workers:
+        quick = self.data.store.in_memory and self._augment is None and self.data.reworder is None
+        if quick or not self.data.store.workers:
             yield from (job() for job in jobs)
             return
         with ThreadPoolExecutor(1) as pool:  # one: it waits for the store's workers, which decode its images
@@ -138,10 +148,20 @@ class PairBatches:
     def _batch(self, order: Tensor, number: int, step: int) -> Batch:
         rows = order[step * self.batch_size : (step + 1) * self.batch_size]
         rows = rows[: len(rows) // self.world * self.world]  # as many pairs for each process
-        mirrored = torch.rand(len(rows), generator=self._generator("flip", number, step)) < self.flip_probability
-        rows, mirrored = rows[self.rank :: self.world], mirrored[self.rank :: self.world]
-        images = flip(self.data.store.pixels(self._image_of[rows]), mirrored)
-        return Batch(normalise(images, self.data.store.spec), trimmed(self.data.captions[rows]), self.labels[rows])
+        mine = torch.arange(self.rank, len(rows), self.world)
+        images = self.data.store.pixels(self._image_of[rows[mine]])
+        images = flip(images, (self._numbers("flip", number, step, len(rows), 1)[mine, 0]) < self.flip_probability)
+        if self._augment is not None:
+            images = self._augment(images, self._numbers("augment", number, step, len(rows), NUMBERS)[mine])
+        captions = self._captions(rows[mine], (f"{self.seed} {number} {step} {place}" for place in mine.tolist()))
+        return Batch(normalise(images, self.data.store.spec), trimmed(captions), self.labels[rows[mine]])
+
+    def _captions(self, rows: Tensor, seeds: Iterable[str]) -> Captions:
+        return self.data.captions[rows] if self.data.reworder is None else self.data.reworder(rows, seeds)
+
+    def _numbers(self, what: str, number: int, step: int, n: int, width: int) -> Tensor:
+        """(n, width) in [0, 1), a row for each pair of the whole batch."""
+        return torch.rand(n, width, generator=self._generator(what, number, step))
 
     def _generator(self, *what: object) -> torch.Generator:
         """Randomness of its own for each purpose, epoch and step: nothing else that draws numbers can shift it."""

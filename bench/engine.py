@@ -37,6 +37,7 @@ def accelerator(config: RunConfig) -> Accelerator:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
         torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(config.train.deterministic, warn_only=not on_cpu)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a net for kernels that read what they did not write; it costs a pass
     precision = "bf16" if config.precision == "bf16" else "no"
     _forget_another(on_cpu, precision)
     return Accelerator(cpu=on_cpu, mixed_precision=precision)

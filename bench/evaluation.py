@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench import attention, checkpoint, per_query, record, registry, tables
+from bench._overlap import overlap
 from bench.config import RunConfig
 from bench.contracts import Dataset, SplitName, Track, Vocabulary, silently
 from bench.data import EncodedSplit
@@ -48,9 +49,10 @@ class Evaluated:
 
     def write_tables(self, folder: Path, selected: Selected, track: Track) -> list[Path]:
         """What each query obtained (`bench/per_query.py`) and what phrases attend to (`bench/attention.py`); the files written."""
-        split, camera = self.data.split, selected.materials.dataset.camera
+        split, camera, near = self.data.split, selected.materials.dataset.camera, self._nearest(selected, track=track)
+        own = selected.materials.dataset.columns(self._name) if selected.config.limit is None else {}
         made = {
-            per_query.FILES["t2i"]: per_query.text_to_image(split, self.rankings["t2i"], self._nearest(selected, track=track), camera),
+            per_query.FILES["t2i"]: per_query.text_to_image(split, self.rankings["t2i"], near, camera, own),
             per_query.FILES["i2t"]: per_query.image_to_text(split, self.rankings["i2t"], camera),
             attention.FILE: self._attended(selected),
         }
@@ -59,7 +61,7 @@ class Evaluated:
     def _attended(self, selected: Selected) -> pd.DataFrame | None:
         if selected.model.token_boxes() is None:
             return None
-        dataset, name = selected.materials.dataset, cast(SplitName, self.data.split.name)
+        dataset, name = selected.materials.dataset, self._name
         split, texts = self.data.split, [caption.text for caption in self.data.split.captions]
         return attention.attended(
             selected.model,
@@ -70,6 +72,10 @@ class Evaluated:
             options=selected.config.evaluation,
             device=selected.engine.device,
         )
+
+    @property
+    def _name(self) -> SplitName:
+        return cast(SplitName, self.data.split.name)
 
     def sheet_rows(self, selected: Selected) -> list[RetrievalRow]:
         """Queries spread evenly over the split, each with its nearest images."""
@@ -176,10 +182,16 @@ def evaluate_saved(
     data_root: Path | None = None,
     device: str = "auto",
     limit: int | None = None,
+    allow_overlap: bool = False,
 ) -> RunResult:
-    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val."""
+    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val.
+
+    A split whose identities the model was trained on is a UsageError unless `allow_overlap` (see `bench._overlap`).
+    """
     file = best_checkpoint(path)
     selected = saved(file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit)
+    trained, records = RunConfig.from_dict(checkpoint.header(file)["config"]), selected.materials.split(split)
+    seen = overlap(trained, records, reporter, data_root=data_root, allowed=allow_overlap)
     evaluated = evaluate(selected, selected.materials.encoded(split), reporter)
     config = selected.config
     result = record.beginning(config) | {
@@ -189,7 +201,8 @@ def evaluate_saved(
         **reference_lines(selected.materials.dataset, evaluated.data),
         "selected_epoch": selected.course.best_epoch,
         "mixing": dict(selected.mixing),
-        "data": {"fingerprint": selected.materials.dataset.fingerprint(), "splits": {split: evaluated.data.split.sizes()}},
+        "data": record.data_section(selected.materials.dataset, {split: evaluated.data.split.sizes()}),
+        "overlap": seen,
     }
     return RunResult(file.parent, result)
 

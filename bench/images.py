@@ -17,7 +17,7 @@ MAX_PIXELS = 50_000_000
 
 DECODER = f"bicubic 1, Pillow {PIL.__version__}"
 """Names what `decode` makes of a file: raise the number when that changes."""
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """What photographs come in. Pillow knows others that start programs or name further files, whatever a file is called."""
 
 

@@ -17,6 +17,7 @@ from bench.data import EncodedSplit, ImageStore, build_labels, limited
 from bench.noise import account, with_noise
 from bench.phrases import Phrase, phrases_of
 from bench.progress import Reporter
+from bench.reword import Reworder
 from bench.text import Tokenizer, kept_captions
 
 TOKENIZER = "tokenizer"
@@ -62,7 +63,15 @@ class Materials:
         split, captions = self.split(name), self.captions(name)
         labels = build_labels(split)[0] if name == "train" else None
         store = ImageStore(split, self.spec, track=self.reporter.track, workers=self.config.train.workers, cache=self.config.cache / PIXELS)
-        return EncodedSplit(split, store, captions, labels)
+        reworder = self._reworder(split) if name == "train" and self.config.train.augment.of_captions else None
+        return EncodedSplit(split, store, captions, labels, reworder)
+
+    def _reworder(self, split: Split) -> Reworder:
+        """What changes train captions at random."""
+        texts, spec = [caption.text for caption in split.captions], self.spec
+        phrases = self.phrases(texts) if spec.max_phrases else []
+        options = self.config.train.augment
+        return Reworder(texts, phrases, split.caption_pids.tolist(), tokenizer=self.tokenizer, spec=spec, options=options)
 
     @cached_property
     def val(self) -> EncodedSplit:

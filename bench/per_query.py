@@ -12,6 +12,8 @@
 | `nearest` | paths of the NEAREST images that are ranked first (all, of a smaller gallery), nearest first |
 | `nearest_match`, `nearest_similarity` | whether each of them is a match; its similarity under the run's mixing, float32 |
 
+Further columns are the data set's own (`Dataset.columns`), as text; those of a split that was cut by `--limit` are left out.
+
 `per_query_i2t.parquet` has a row an image-to-text query: `query`, `image`, `pid`, `camera`, `matches`, `first_match`, `AP`, `INP`,
 `tied`, with captions as the gallery. Paths are relative to the split's root.
 """
@@ -19,7 +21,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,12 +78,14 @@ def nearest(
     return Nearest(images, values)
 
 
-def text_to_image(split: Split, ranking: Ranking, near: Nearest, camera: Camera) -> pd.DataFrame:
-    """The table of `per_query.parquet`."""
+def text_to_image(
+    split: Split, ranking: Ranking, near: Nearest, camera: Camera, columns: Mapping[str, Sequence[Any]] | None = None
+) -> pd.DataFrame:
+    """The table of `per_query.parquet`. `columns`: the data set's own; a name that the table has already is left out."""
     owners = [caption.image for caption in split.captions]
     match = split.image_pids[near.images] == split.caption_pids[:, None]  # (Q, K)
     paths = [image.path for image in split.images]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "query": range(len(owners)),
             "caption": [caption.text for caption in split.captions],
@@ -93,6 +97,10 @@ def text_to_image(split: Split, ranking: Ranking, near: Nearest, camera: Camera)
             "nearest_similarity": list(near.similarities.numpy()),
         }
     )
+    for name, values in (columns or {}).items():
+        if name not in table:
+            table[name] = pd.array([None if value is None else str(value) for value in values], dtype="str")
+    return table
 
 
 def image_to_text(split: Split, ranking: Ranking, camera: Camera) -> pd.DataFrame:

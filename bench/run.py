@@ -24,7 +24,6 @@ from bench.evaluation import Evaluated, evaluate, last_checkpoint, reference_lin
 from bench.evaluation import evaluate_saved as evaluate_saved
 from bench.figures import curves, retrieval_sheet
 from bench.materials import TOKENIZER, Materials, gather
-from bench.noise import account
 from bench.progress import Reporter, Silent
 from bench.record import RunResult as RunResult
 from bench.selection import BEST, LAST, Selected, train_and_select
@@ -161,12 +160,13 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
     fingerprint = materials.dataset.fingerprint()
     if earlier.get("data", {}).get("fingerprint", fingerprint) != fingerprint:
         raise UsageError(f"{folder}: the data set has changed since this run began; it begins anew with --resume never")
-    sizes = {name: materials.split(name).sizes() for name in SPLITS}
+    sizes: dict[str, dict[str, int]] = {name: materials.split(name).sizes() for name in SPLITS}
     commit = draft["environment"]["git_commit"]
-    draft["data"] = {"fingerprint": fingerprint, "splits": sizes, "noise": account(materials.dataset)}
+    draft["data"] = record.data_section(materials.dataset, sizes)
     draft["starts"] = [*earlier.get("starts", []), commit]
     tags = {"model": config.model_name, "dataset": config.dataset_label, "protocol": draft["protocol"], "seed": str(config.seed)}
     tags |= {"dataset_fingerprint": fingerprint, "git_commit": commit or "unknown", "selection": "val t2i R1"}
+    tags |= {"dataset_choices": "; ".join(f"{what}: {choice}" for what, choice in draft["data"]["choices"].items())}
     tracker.start(
         experiment=f"tbps/{config.dataset_label}",
         name=f"{config.model_name}-{config.dataset_label}-s{config.seed}-{config_hash(config)[:4]}",

@@ -76,13 +76,26 @@ class _Training:
     schedule: LambdaLR
 
 
+def _batches(config: RunConfig, train: EncodedSplit, engine: Accelerator) -> PairBatches:
+    """This process's share of the train pairs, in batches as the recipe wants them."""
+    recipe = config.train
+    return PairBatches(
+        train,
+        recipe.batch_size,
+        config.seed,
+        recipe.flip,
+        instances=recipe.instances if recipe.sampler == "identity" else None,
+        augment=recipe.augment,
+        rank=engine.process_index,
+        world=engine.num_processes,
+    )
+
+
 def train_and_select(config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter) -> Selected:
     """Train for the configured epochs, from the last checkpoint in `folder` if there is one; end with the best epoch's weights."""
     engine = accelerator(config)
     train, val = materials.encoded("train"), materials.val
-    batches = PairBatches(
-        train, config.train.batch_size, config.seed, config.train.flip, rank=engine.process_index, world=engine.num_processes
-    )
+    batches = _batches(config, train, engine)
     training = _begin(config, materials, folder, engine, len(batches))
     model, schedule = training.model, training.schedule
     course = _resume(training, engine, reporter)

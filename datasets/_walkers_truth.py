@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import Box, Grounding
+from bench.contracts import Box, Grounding, Twins
 from datasets._walkers_draw import Picture
 from datasets._walkers_identity import Identity
 from datasets._walkers_spans import Caption
@@ -70,6 +70,20 @@ def grounding(truth: Truth, paths: Sequence[str], width: int, height: int) -> Gr
 def _box(pixels: Sequence[int], width: int, height: int) -> Box:
     left, top, right, bottom = pixels
     return Box(left / width, top / height, right / width, bottom / height)
+
+
+def twins(truth: Truth, split: str) -> list[Twins]:
+    """The near twins of a split, each pair once, and the attribute in which they differ."""
+    of_split = {int(pid): identity for pid, identity in truth["identities"].items() if identity["split"] == split}
+    pairs = [
+        (pid, identity["twin"]) for pid, identity in sorted(of_split.items()) if identity["twin"] is not None and pid < identity["twin"]
+    ]
+    return [Twins(one, other, _difference(of_split[one]["attributes"], of_split[other]["attributes"])) for one, other in pairs]
+
+
+def _difference(one: Facts, other: Facts) -> str:
+    """`upper colour: red, blue`."""
+    return "; ".join(f"{key.replace('.', ' ')}: {value}, {other[key]}" for key, value in one.items() if other[key] != value)
 
 
 def known_facts(truth: Truth, path: str) -> Facts:

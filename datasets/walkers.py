@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from bench.contracts import DataOptions, Dataset, Grounding, Split, SplitName, Track, UsageError, silently
+from bench.contracts import DataOptions, Dataset, Grounding, Split, SplitName, Track, Twins, UsageError, silently
 from datasets._annotations import read_records
 from datasets._walkers_captions import write_caption
 from datasets._walkers_draw import Picture, draw_picture
@@ -105,6 +105,10 @@ class Walkers(Dataset):
     def camera(self, path: str) -> str:
         """The side that the image was seen from (front, back, side): every image has a camera of its own, and this is what can be told."""
         return str(self._truth["images"][path]["view"])
+
+    def twins(self, name: SplitName) -> Sequence[Twins]:
+        """Each pair once, in the order of the identities."""
+        return twins(self._truth, name)
 
     @cached_property
     def _truth(self) -> Truth:

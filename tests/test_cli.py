@@ -162,6 +162,7 @@ def test_eval_passes_on_what_it_is_asked(calls: list[Any], tmp_path: Path, capsy
         "data_root": Path("d"),
         "device": "cpu",
         "limit": 4,
+        "allow_overlap": False,
     }
     assert json.loads(capsys.readouterr().out) == RECORD
 

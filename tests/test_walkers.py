@@ -63,7 +63,7 @@ def test_other_parameters_other_folder(walkers: Walkers, change: dict[str, Any])
 
 
 def test_read_back_by_the_shared_reader(walkers: Walkers) -> None:
-    splits = read_records(walkers.folder / "data_captions.json", walkers.folder / "imgs", path_key="img_path")
+    splits = read_records(walkers.folder / "data_captions.json", walkers.folder / "imgs")
     assert {name: (s.n_identities, len(s.images), len(s.captions)) for name, s in splits.items()} == {
         "train": (12, 24, 48),
         "val": (6, 12, 24),
