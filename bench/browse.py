@@ -33,6 +33,7 @@ from bench import checkpoint
 from bench.attention import token_boxes
 from bench.attributes import KINDS, attributes
 from bench.contracts import Track, silently
+from bench.per_query import located
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST = 2_000
@@ -192,7 +193,7 @@ def _thumb(root: Path | None, path: str) -> tuple[str | None, float]:
     from PIL import Image
 
     try:
-        with Image.open(root / path) as image:
+        with Image.open(located(root, path)) as image:
             small = image.convert("RGB")
     except OSError:
         return None, 0.5

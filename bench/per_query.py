@@ -20,6 +20,7 @@ Further columns are the data set's own (`Dataset.columns`), as text; those of a 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,12 @@ def _outcomes(ranking: Ranking) -> dict[str, Any]:
         "INP": ranking.inverse_penalty.numpy(),
         "tied": ranking.tied.numpy(),
     }
+
+
+def located(root: Path, path: str) -> Path:
+    """Where a table's image lies. A path that leads out of `root` is taken for a file that is not there."""
+    leads_out = os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir
+    return root / "outside" if leads_out else root / path
 
 
 def read(folder: Path, direction: Direction = "t2i") -> pd.DataFrame:

@@ -16,6 +16,7 @@ from bench.attention import token_boxes
 from bench.attention_sheet import WHOLE, AttendedPhrase, AttentionRow
 from bench.contracts import Box
 from bench.figures import RetrievalRow
+from bench.per_query import located
 from bench.pointing import contains
 
 DEPTH = 6
@@ -55,8 +56,8 @@ def retrieval_rows(table: pd.DataFrame, rows: Sequence[int], root: Path, says: s
     return [
         RetrievalRow(
             caption=f"{says}{told['caption']}",
-            query_image=root / told["image"],
-            gallery=[root / path for path in told["nearest"][:DEPTH]],
+            query_image=located(root, told["image"]),
+            gallery=[located(root, path) for path in told["nearest"][:DEPTH]],
             matches=[bool(match) for match in told["nearest_match"][:DEPTH]],
             similarities=[float(value) for value in told["nearest_similarity"][:DEPTH]],
         )
@@ -76,7 +77,7 @@ def attention_rows(attention: pd.DataFrame, queries: pd.DataFrame, rows: Sequenc
     by_query = dict(list(attention.groupby("query")))
     told = queries.iloc[list(rows)].to_dict("records")
     return [
-        AttentionRow(str(one["caption"]), root / one["image"], boxes, _phrases(by_query[one["query"]], str(one["caption"]), boxes))
+        AttentionRow(str(one["caption"]), located(root, one["image"]), boxes, _phrases(by_query[one["query"]], str(one["caption"]), boxes))
         for one in told
         if one["query"] in by_query
     ]
