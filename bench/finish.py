@@ -8,10 +8,8 @@ kept: what was done before is found there, and a kill costs an epoch.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 from bench import checkpoint, record
@@ -21,12 +19,12 @@ from bench.progress import Reporter
 from bench.run import run
 from bench.search.attempts import Row
 from bench.search.searching import Searching
+from bench.stats import over_seeds
 from bench.study import MAXIMISED, Search, described
 from bench.tracking import Under
 from bench.tracking import tracker as tracker_of
 from bench.workers import terminable
 
-LEVEL = 0.95
 FINISHED = "finish.json"
 Runs = dict[str, list[dict[str, Any]]]
 
@@ -105,13 +103,9 @@ def _outcome(searching: Searching, row: Row, runs: Runs) -> dict[str, Any]:
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
     """Mean, standard deviation and t interval of the mean over seeds; the last two None for one seed."""
-    found: dict[str, Any] = {"n": len(values), "mean": fmean(values), "std": None, "interval": None, "values": list(values)}
-    if len(values) > 1:
-        from scipy.stats import t
-
-        reach = float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-        found |= {"std": stdev(values), "interval": [found["mean"] - reach, found["mean"] + reach]}
-    return found
+    told = over_seeds(values)
+    interval = None if told.interval is None else list(told.interval)
+    return {"n": told.n, "mean": told.mean, "std": told.deviation, "interval": interval, "values": list(values)}
 
 
 def _write(search: Search, outcome: Mapping[str, Any]) -> Path:

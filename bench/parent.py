@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import record
+from bench.ablation import cells, heat_map
 from bench.progress import Reporter
 from bench.search.pages import importances, page
 from bench.search.searching import Searching
@@ -38,11 +39,11 @@ def parent_run(searching: Searching, reporter: Reporter) -> Iterator[None]:
 def leave(searching: Searching, reporter: Reporter) -> list[Path]:
     """Figures of what there is, in the study's folder. Whatever goes wrong with them costs the pictures, not the study."""
     search, folder = searching.search, searching.search.folder / "figures"
-    if search.file.grid:
-        return []
     reporter.note("drawing figures")
     made: list[Path] = []
     try:
+        if search.file.grid:
+            return [heat_map(search, cells(search, searching.rows()), folder / "cells.png")]
         made += draw(search, searching.rows(), importances(searching), folder)
         made.append(page(searching, folder / "study.html"))
     except Exception as error:

@@ -70,12 +70,23 @@ def _along(search: Search, key: str, rows: Sequence[Row], axes: Axes) -> list[fl
     values = [row.params[key] for row in rows if key in row.params]
     span = search.space[key]
     if span.choices is None:
-        axes.set_xscale("log" if span.log else "linear")
+        if span.log:
+            _logarithmic(axes)
         return [float(value) for value in values]
     labels = list(dict.fromkeys(str(value) for value in _labels(search, key)))
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.5, len(labels) - 0.5)
     return [float(labels.index(str(value))) for value in values]
+
+
+def _logarithmic(axes: Axes) -> None:
+    """With plain numbers: text is drawn as it stands, and powers are mathematics."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _labels(search: Search, key: str) -> list[str]:
@@ -99,7 +110,7 @@ def coordinates(search: Search, rows: Sequence[Row], path: Path) -> Path:
         axes.set_xticks(range(len(keys)), [f"{key.partition('.')[2]}\n{_ends(search, key)}" for key in keys], fontsize=8.5)
         axes.set_yticks([])
         ends = (_value(complete[0]), _value(complete[-1])) if complete else (math.nan, math.nan)
-        title = f"study {search.name}: complete trials, from {_name(search)} {ends[0]:.1f} (pale) to {ends[1]:.1f} (dark)"
+        title = f"study {search.name}: val {search.file.objective[0]} from {ends[0]:.1f} (pale) to {ends[1]:.1f} (dark)"
         _titled(axes, title, "", "low to high, or as listed")
     return path
 

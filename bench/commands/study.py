@@ -126,6 +126,57 @@ def finish(
             _show_finish(outcome, written)
 
 
+@app.command("compare", short_help="Searches side by side: given the same, what is to be expected of each?")
+def compare(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Studies, or one of several models.")],
+    workers: Workers = 1,
+    storage: Storage = None,
+    overrides: Overrides = None,
+    device: Device = None,
+    data_root: DataRoot = None,
+    output_dir: OutputDir = None,
+    tracker: Tracking = None,
+    as_json: AsJson = False,
+    plugin: Plugins = None,
+    debug: Debug = False,
+) -> None:
+    """Spend each study's budget, say where they were not given the same, and draw what is to be expected of each."""
+    plug_in(plugin)
+    from bench import compare as comparing
+    from bench.study import load
+    from bench.workers import Orders, conduct
+
+    flags, searchings = _flags(device, data_root, output_dir, tracker), []
+    declared = [(file, search) for file in files for search in load(file, overrides or [], flags)]
+    for line in comparing.unequal([search for _, search in declared]):
+        typer.echo(f"not given the same: {line}", err=True)
+    for file, search in declared:
+        orders = Orders(file, search.name, storage, tuple(overrides or ()), flags, tuple(plugin or ()))
+        with reporting() as reporter:
+            searchings.append(conduct(orders, search, workers=workers, create=True, reporter=reporter))
+    outcome = comparing.compare(searchings)
+    name = "-".join(search.name for _, search in declared)[:100]
+    written = comparing.leave(outcome, declared[0][1].base.output_dir / "studies" / f"compare-{name}")
+    if as_json:
+        typer.echo(json.dumps(outcome, indent=2))
+    else:
+        _show_comparison(outcome, written)
+
+
+def _show_comparison(outcome: dict[str, Any], written: Sequence[Path]) -> None:
+    columns = ("study", "complete", "pruned", "failed", "epochs", "time", "best", "expected best of all [95 %]")
+    rows = []
+    for name, told in outcome["studies"].items():
+        expected = f"{told['expected'][-1]:.1f} [{told['low'][-1]:.1f}, {told['high'][-1]:.1f}]"
+        counts = (told["complete"], told["pruned"], told["failed"], told["epochs"], duration(told["seconds"]))
+        rows.append((name, *counts, max(told["values"]), expected))
+    print_out(table(f"val {outcome['objective']}", columns, rows))
+    lines = [f"not given the same: {line}" for line in outcome["unequal"]] or [
+        "given the same: data, budget, seeds, sampler, pruner, space"
+    ]
+    typer.echo("\n".join([*lines, *outcome["said"], *(f"written: {path}" for path in written)]))
+
+
 def _show_finish(outcome: dict[str, Any], written: Path) -> None:
     arms = outcome["test"] | ({"best - preset": outcome["difference"]} if "difference" in outcome else {})
     metrics = list(next(iter(arms.values())))
@@ -190,7 +241,12 @@ def _show(searching: Searching, *, as_json: bool = False) -> None:
         return
     search = searching.search
     columns = ("trial", "state", *search.file.objective, "epochs", "time", *_shown_keys(search), "why")
-    print_out(table(f"study {search.name}", columns, (_cells(search, row, row in best) for row in rows)))
+    print_out(table(f"study {search.name}", columns, (_cells(search, row, row in best and not search.file.grid) for row in rows)))
+    if search.file.grid:
+        from bench.ablation import cells, said
+
+        summed = [(*cell.options.values(), said(cell.told), cell.reason) for cell in cells(search, rows)]
+        print_out(table("test R1, %: mean ± std [95 % interval] (seeds)", (*search.file.grid, "test R1", "why not"), summed))
     typer.echo("\n".join(_lines(searching, rows, best)))
 
 
