@@ -72,6 +72,8 @@ def heat_map(search: Search, found: Sequence[Cell], path: Path) -> Path:
             of_panel = [cell for cell in found if tuple(cell.options[key] for key in others) == panel]
             _panel(axes, of_panel, first, second, down, across, (min(shades, default=0), max(shades, default=1)))
             axes.set_title(title, fontsize=11, color=INK)
+            axes.set_xlabel(second, fontsize=9.5)
+            axes.set_ylabel(first if panel == panels[0] else "", fontsize=9.5)
         figure.suptitle(f"study {search.name}: test R1, %: mean [95 % interval over seeds]", fontsize=12, color=INK)
     return path
 
@@ -89,7 +91,7 @@ def _panel(
     for cell in found:
         x, y = across.index(cell.options.get(second, "")), down.index(cell.options.get(first, ""))
         if cell.told is None:
-            text = "nothing to align" if cell.reason else "not run yet"
+            text = "left out" if cell.reason else "not run yet"
             axes.add_patch(_field(x, y, "#f2f2f2"))
             axes.text(x, y, text, ha="center", va="center", fontsize=8.5, color=PALE)
             continue

@@ -125,6 +125,7 @@ def leave(outcome: Mapping[str, Any], folder: Path) -> list[Path]:
 def draw(outcome: Mapping[str, Any], path: Path) -> Path:
     """The expected best over the number of trials, with its interval, a line a search."""
     import seaborn
+    from matplotlib.ticker import MaxNLocator
 
     with drawing(8.5, 5.0, path) as figure:
         figure.set_layout_engine("constrained")
@@ -138,6 +139,7 @@ def draw(outcome: Mapping[str, Any], path: Path) -> Path:
         axes.set_title(f"Expected best of n trials, {equal}", fontsize=11, color=INK, loc="left")
         axes.set_xlabel("trials n, pruned and failed ones included")
         axes.set_ylabel(f"val {outcome['objective']}" + (", %" if outcome["objective"] in MAXIMISED else ""))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9)
     return path

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from bench import checkpoint, record
 from bench.config import RunConfig, config_hash, flatten
+from bench.contracts import SplitName
 from bench.cost import flops
 from bench.errors import Interrupted, RunFailed
 from bench.materials import TOKENIZER, Materials, gather
@@ -32,6 +33,8 @@ from bench.tracking import PARENT_TAG, NoTracker, Status, Tracker, Under
 from bench.tracking import tracker as tracker_of
 
 WEIGHTS = "checkpoints"
+SEEN: tuple[SplitName, ...] = ("train", "val")
+"""Splits that a search opens."""
 MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -186,6 +189,8 @@ def _start(search: Search, config: RunConfig, number: int, materials: Materials,
         run_id=link.mlflow_run_id,
     )
     link.know(mlflow_run_id=tracker.run_id or link.mlflow_run_id)
+    sizes = {f"{name} {what}": count for name in SEEN for what, count in materials.split(name).sizes().items()}
+    tracker.dataset(config.dataset_label, tags["dataset_fingerprint"], config.dataset_label, sizes, "train and val")
 
 
 @contextmanager

@@ -136,6 +136,27 @@ def test_pruned_trials_do_not_count_and_say_why(tmp_path: Path) -> None:
     assert all(row.epochs < 4 and "below the median of the others" in row.reason for row in pruned)
 
 
+def test_pruning_saves_epochs_and_loses_nothing(tmp_path: Path) -> None:
+    """The same trials, since a random sampler's hang on their numbers alone, once with pruning and once without."""
+    base = {"train": {"epochs": 10, "batch_size": 8, "workers": 0}}
+    common: dict[str, Any] = {"base": base, "sampler": {"name": "random", "seed": 2}, "space": {"train.lr": {"choices": [1e-6, 0.05]}}}
+    pruner = {"name": "percentile", "keep": 60, "startup": 2, "warmup": 2}
+    pruned = conducted(write(tmp_path, "pruned", **common, pruner=pruner, budget={"trials": 5}))
+    whole = conducted(write(tmp_path, "whole", **common, budget={"trials": len(pruned.rows())}))
+    assert [row.params for row in pruned.rows()] == [row.params for row in whole.rows()]
+    spent, without = (sum(row.epochs for row in searching.rows()) for searching in (pruned, whole))
+    assert spent <= 0.7 * without, (spent, without)
+    assert pruned.best()[0].values == whole.best()[0].values
+
+
+def test_a_pruner_that_lets_none_pass_ends_the_study(tmp_path: Path) -> None:
+    pruner = {"name": "percentile", "keep": 1, "startup": 1, "warmup": 0}
+    searching = conducted(write(tmp_path, pruner=pruner, budget={"trials": 9, "begun": 5}))
+    rows = searching.rows()
+    assert len(rows) == 5
+    assert searching.over() == f"5 trials were begun (budget.begun), of which {sum(row.state == 'complete' for row in rows)} are complete"
+
+
 def test_other_budgets(tmp_path: Path) -> None:
     file = write(tmp_path, budget={"accelerator_seconds": 0.2})
     searching = conducted(file)

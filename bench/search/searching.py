@@ -20,6 +20,8 @@ from bench.trial import Outcome, Pruned
 
 Objective = Callable[[int, Mapping[str, Any], "Attempt"], Outcome]
 """(number of the trial, its options' values, the way to the study) -> what it obtained."""
+BEGUN = 4
+"""Trials that may be begun for each that is to be completed, where the budget does not say."""
 logging.getLogger("optuna").setLevel(logging.CRITICAL)  # what matters is reported
 
 
@@ -105,8 +107,11 @@ class Searching:
     def _spent(self, found: Sequence[Row]) -> str | None:
         """Trials that were begun and cut off are completed, though their number is there without them: none is lost."""
         budget, complete = self.search.file.budget, sum(row.state == "complete" for row in found)
-        if budget.trials is not None and complete >= budget.trials and not any(row.state == "waiting" for row in found):
-            return f"{complete} trials are complete"
+        if budget.trials is not None and not any(row.state == "waiting" for row in found):
+            if complete >= budget.trials:
+                return f"{complete} trials are complete"
+            if len(found) >= (budget.begun or BEGUN * budget.trials) and not any(row.state == "running" for row in found):
+                return f"{len(found)} trials were begun (budget.begun), of which {complete} are complete"
         if budget.hours is not None and (hours := wall_seconds(found) / 3600) >= budget.hours:
             return f"{hours:.2f} hours are spent"
         seconds = sum(row.seconds for row in found)
@@ -141,7 +146,9 @@ class Searching:
         if self.search.file.grid:
             return len(rows(attempts)) >= len(self.search.cells)
         wanted, complete = self.search.file.budget.trials, sum(attempt.state == TrialState.COMPLETE for attempt in attempts)
-        return wanted is not None and bool(running) and complete + len(running) >= wanted
+        if wanted is None or not running:
+            return False
+        return complete + len(running) >= wanted or len(rows(attempts)) >= (self.search.file.budget.begun or BEGUN * wanted)
 
     def advance(self, objective: Objective) -> int | None:
         """Make one attempt; the number of its trial if that has ended for good."""
