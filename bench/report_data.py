@@ -166,7 +166,7 @@ class Report(Told):
     def write(self, folder: Path) -> Path:
         """Write `data.json` whole or not at all; where it is."""
         file = folder / DATA
-        checkpoint.write_text(file, json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+        checkpoint.write_text(file, json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
         return file
 
 

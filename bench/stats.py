@@ -231,3 +231,54 @@ def smallest_difference(error: float, freedom: float = math.inf, *, level: float
     from scipy.stats import t
 
     return float(t.ppf((1 + level) / 2, freedom) + t.ppf(power, freedom)) * error
+
+
+# --------------------------------------------------------------------------------------------- against a known value
+
+
+class Agreement(NamedTuple):
+    """Whether runs agree with a known value: `reproduced`, `not reproduced` or `inconclusive`."""
+
+    verdict: str
+    difference: float
+    """Mean of the runs minus the known value."""
+    interval: Interval | None
+    """Of the difference, at 2 LEVEL - 1 (90 %): that of two one-sided tests at 1 - LEVEL. None where seeds tell no spread."""
+    p: float | None
+    """The larger p of the two tests: below 1 - LEVEL, the difference lies within the tolerance."""
+
+
+def agreement(values: Sequence[float], known: Sequence[float], tolerance: float) -> Agreement:
+    """Two one-sided t tests (Schuirmann 1987) of whether S runs and what is known differ by less than `tolerance`. Any unit.
+
+    `known`: one value, taken as exact since papers tell no spread; or several, of as many seeds, with a spread of their own (Welch).
+    *reproduced*: the interval of the difference lies within the tolerance. *not reproduced*: it lies wholly outside.
+    *inconclusive*: it crosses a border, or one seed alone was run, which tells no spread.
+
+    >>> agreement([63.2, 63.6, 63.5], [63.56], 1.5).verdict, agreement([54.0, 54.4, 54.1], [63.56], 1.5).verdict
+    ('reproduced', 'not reproduced')
+    >>> agreement([60.0, 66.0], [63.56], 1.5).verdict, agreement([63.5], [63.56], 1.5).verdict
+    ('inconclusive', 'inconclusive')
+    """
+    ours, theirs = over_seeds(values), over_seeds(known)
+    difference = ours.mean - theirs.mean
+    if ours.deviation is None:
+        return Agreement("inconclusive", difference, None, None)
+    parts = [(told.deviation**2 / told.n, told.n - 1) for told in (ours, theirs) if told.deviation is not None]
+    variance = sum(part for part, _ in parts)
+    error, spread = math.sqrt(variance), sum(part**2 / below for part, below in parts)
+    freedom = variance**2 / spread if error > NOTHING else float(parts[0][1])
+    interval = t_interval(difference, error, freedom, 2 * LEVEL - 1)
+    outside = interval.low >= tolerance or interval.high <= -tolerance
+    within = interval.low > -tolerance and interval.high < tolerance
+    verdict = "reproduced" if within else "not reproduced" if outside else "inconclusive"
+    return Agreement(verdict, difference, interval, _beyond(difference, error, freedom, tolerance))
+
+
+def _beyond(difference: float, error: float, freedom: float, tolerance: float) -> float:
+    """The larger p of two one-sided tests."""
+    from scipy.stats import t
+
+    if error <= NOTHING:
+        return float(abs(difference) >= tolerance)
+    return float(t.sf((tolerance - abs(difference)) / error, freedom))

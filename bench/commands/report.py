@@ -1,20 +1,23 @@
-"""`report`: finished runs compared, with their uncertainty."""
+"""`report` and `reproduce`: finished runs compared with each other, and with known values."""
 
 from __future__ import annotations
 
 import shlex
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.commands.common import Debug, reporting
+from bench import registry
+from bench.commands.common import AsJson, DataRoot, Debug, Device, Plugins, plug_in, print_out, reporting, text
+from bench.console import table
 from bench.errors import UsageError
 from bench.progress import Reporter
 
 if TYPE_CHECKING:
     from bench.finished import Found
+    from bench.reproduction import Finding
 
 
 def report(
@@ -43,7 +46,7 @@ def report(
                 made = reports.build(found, reporter, title=title or _title(experiment, place), command=command)
             files = reports.write(made, place, reporter)
             if experiment is not None:
-                _keep(experiment, place, reporter)
+                _keep(experiment, [*files, place / reports.FIGURES], reporter)
     for sentence in (sentence for section in made.sections for sentence in section.statements):
         typer.echo(sentence)
     typer.echo(f"report: {files[-1]}")
@@ -70,12 +73,54 @@ def _title(experiment: str | None, out: Path) -> str:
     return f"Comparison of models: {experiment or out.name}"
 
 
-def _keep(experiment: str, folder: Path, reporter: Reporter) -> None:
+def _keep(experiment: str, files: list[Path], reporter: Reporter) -> None:
     """The report is an artifact of its experiment: a run of its own, which no report counts as a model's."""
     from bench.store import KIND
     from bench.tracking import tracker
 
     store = tracker("mlflow", reporter)
     store.start(experiment=experiment, name="report", params={}, tags={KIND: "report"})
-    store.artifact(folder, "report")
+    for file in files:
+        store.artifact(file)
     store.end()
+
+
+def reproduce(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`list models` names them.")],
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="The card's data set.")] = None,
+    card: Annotated[Path | None, typer.Option(metavar="FILE", help="A card of one's own. [studies/reproduce/MODEL-DATASET.yaml]")] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="N", min=1, help="Runs. [the card's]")] = None,
+    device: Device = None,
+    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Arithmetic of the model. [fp32]")] = None,
+    data_root: DataRoot = None,
+    output_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept. [results]")] = None,
+    tracker: Annotated[Literal["mlflow", "none"] | None, typer.Option(help="Where metrics go besides the folder. [mlflow]")] = None,
+    as_json: AsJson = False,
+    plugin: Plugins = None,
+    debug: Debug = False,
+) -> None:
+    """Run a reproduction card's recipe with its seeds, and judge: reproduced, not reproduced, or inconclusive."""
+    plug_in(plugin)
+    if card is None and dataset is None:
+        raise UsageError("give --dataset NAME, or --card FILE")
+    from bench import reproduction
+    from bench.tracking import tracker as tracker_of
+
+    told = reproduction.read(card or reproduction.find(model, dataset or ""))
+    if registry.find("model", model).name != registry.find("model", told.model).name:
+        raise UsageError(f"the card {card} is for {told.model}, not for {model}")
+    flags = {"device": device, "precision": precision, "data_root": text(data_root), "output_dir": text(output_dir), "tracker": tracker}
+    with reporting() as reporter:
+        verdict = reproduction.reproduce(told, lambda config: tracker_of(config.tracker, reporter), reporter, seeds=seeds, flags=flags)
+    if as_json:
+        typer.echo(verdict.model_dump_json(indent=2))
+        return
+    columns = ("metric", "known", "mean", "difference", "90 % interval", "tolerance", "p", "verdict")
+    print_out(table(f"{told.model} on {told.dataset}: {len(verdict.seeds)} seeds", columns, map(_found_row, verdict.findings)))
+    typer.echo("\n".join([f"known values: {told.source}", *(f"mind: {caveat}" for caveat in told.caveats), f"verdict: {verdict.verdict}"]))
+
+
+def _found_row(f: Finding) -> tuple[object, ...]:
+    interval = "-" if f.interval is None else f"{f.interval[0]:.2f} to {f.interval[1]:.2f}"
+    p = "-" if f.p is None else f"{f.p:.3f}"
+    return f.metric, f.known, f.mean, f.difference, interval, f.tolerance, p, f.verdict
