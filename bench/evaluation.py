@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -25,9 +26,6 @@ from bench.per_query import NEAREST, Nearest, nearest
 from bench.progress import Reporter
 from bench.record import RunResult
 from bench.selection import BEST, LAST, Course, Selected
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHEET_QUERIES, SHEET_DEPTH = 8, 5
 
@@ -54,7 +52,7 @@ class Evaluated:
         split, camera, near = self.data.split, selected.materials.dataset.camera, self._nearest(selected, track=track)
         own = selected.materials.dataset.columns(self._name) if selected.config.limit is None else {}
         made = {
-            per_query.FILES["t2i"]: per_query.with_columns(per_query.text_to_image(split, self.rankings["t2i"], near, camera), own),
+            per_query.FILES["t2i"]: per_query.text_to_image(split, self.rankings["t2i"], near, camera, own),
             per_query.FILES["i2t"]: per_query.image_to_text(split, self.rankings["i2t"], camera),
             attention.FILE: self._attended(selected),
         }
