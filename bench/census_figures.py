@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,38 @@ if TYPE_CHECKING:
 
 SHOWN = 14
 """Names of a kind that are drawn, the commonest first."""
-_PAINT = {"beige": "#d8c3a5", "khaki": "#a89f6b", "dark blue": "#1b2a6b", "light blue": "#8ec5e8", "dark red": "#7b1e28", "dark": "#3a3a3a"}
-_PAINT |= {"light": "#e9e9e4", "light grey": "#cfcfcf", "dark grey": "#4f4f4f", "light brown": "#b08d65", "dark brown": "#4a2f1d"}
-_PAINT |= {"light pink": "#f7c9d9", "dark green": "#1f4d2b", "light green": "#a8d5a0", "grey": "#8f8f8f", "multicoloured": "#c48bd0"}
+_PAINT = {
+    **{
+        "black": "#262626",
+        "white": "#fbfbfb",
+        "grey": "#8f8f8f",
+        "red": "#c8323a",
+        "blue": "#2f5fc4",
+        "green": "#3a9550",
+        "yellow": "#f0cf3c",
+    },
+    **{
+        "brown": "#7a4c2a",
+        "pink": "#f0a3c2",
+        "orange": "#ec8a2e",
+        "purple": "#7d459f",
+        "beige": "#d8c3a5",
+        "khaki": "#a89f6b",
+        "gold": "#c9a227",
+    },
+    **{
+        "dark blue": "#1b2a6b",
+        "light blue": "#8ec5e8",
+        "dark red": "#7b1e28",
+        "dark": "#4a4a4a",
+        "light": "#e9e9e4",
+        "light grey": "#cfcfcf",
+    },
+    **{"dark grey": "#595959", "light brown": "#b08d65", "dark brown": "#4a2f1d", "light pink": "#f7c9d9", "dark green": "#1f4d2b"},
+    **{"light green": "#a8d5a0", "turquoise": "#3fb8af", "silver": "#c4c8cc"},
+}
+FEW = 16
+"""Different counts that are drawn as bars side by side; more are drawn as outlines."""
 
 
 def draw_all(counted: Mapping[str, Census], folder: Path, *, title: str) -> Iterator[Path]:
@@ -34,28 +64,44 @@ def draw_all(counted: Mapping[str, Census], folder: Path, *, title: str) -> Iter
 
 
 def _distribution(values: Mapping[str, Sequence[int]], path: Path, *, measure: str, title: str) -> None:
-    """The share of each count, a curve a split, with its mean."""
+    """The share of each count, by split, and the mean."""
     import seaborn
+    from matplotlib.ticker import MaxNLocator
 
+    every = [count for counts in values.values() for count in counts]
+    few = max(every) - min(every) < FEW
     with drawing(7.6, 4.2, path) as figure:
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
         axes = figure.subplots()
-        for (name, counts), colour in zip(values.items(), seaborn.color_palette("colorblind", len(values)), strict=True):
-            _steps(axes, counts, f"{name}: mean {sum(counts) / max(len(counts), 1):.1f}", colour)
+        for place, (name, counts) in enumerate(values.items()):
+            label, colour = f"{name}: mean {sum(counts) / len(counts):.1f}", seaborn.color_palette("colorblind")[place]
+            if few:
+                _bars_beside(axes, counts, label, colour, place=place, of=len(values))
+            else:
+                _outline(axes, counts, label, colour)
         axes.set_xlabel(measure, color=INK)
         axes.set_ylabel("share, percent", color=INK)
         axes.set_ylim(bottom=0)
+        axes.set_xlim(min(every) - 1, max(every) + 1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(plain(title), loc="left", fontsize=12, color=INK)
-        axes.legend(frameon=False)
+        axes.legend(frameon=True, framealpha=0.9, edgecolor="none")
         seaborn.despine(ax=axes)
 
 
-def _steps(axes: Axes, counts: Sequence[int], label: str, colour: Any) -> None:
-    """Whole numbers: a bar's width is one count, its outline alone where many splits lie over each other."""
+def _bars_beside(axes: Axes, counts: Sequence[int], label: str, colour: Any, *, place: int, of: int) -> None:
+    shares = sorted(Counter(counts).items())
+    width = 0.8 / of
+    centres = [count + (place - (of - 1) / 2) * width for count, _ in shares]
+    axes.bar(centres, [100 * n / len(counts) for _, n in shares], width=0.92 * width, color=colour, label=label, zorder=2)
+
+
+def _outline(axes: Axes, counts: Sequence[int], label: str, colour: Any) -> None:
     import seaborn
 
     weights = [100 / len(counts)] * len(counts)
-    seaborn.histplot(x=counts, weights=weights, discrete=True, element="step", fill=True, alpha=0.18, linewidth=1.8, color=colour, label=label, ax=axes)
+    style = {"element": "step", "alpha": 0.08, "linewidth": 1.7}
+    seaborn.histplot(x=counts, weights=weights, discrete=True, fill=True, color=colour, label=label, ax=axes, **style)
 
 
 def _named(census: Census, path: Path, *, title: str) -> None:
@@ -87,6 +133,4 @@ def _bars(axes: Axes, census: Census, kind: str, title: str) -> None:
 
 def _paint(name: str) -> str:
     """The colour of a colour's name."""
-    from matplotlib.colors import is_color_like
-
-    return _PAINT.get(name) or (name if is_color_like(name) else "#bbbbbb")
+    return _PAINT.get(name, "#bbbbbb")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import DataOptions, Dataset, Grounding, Split, SplitName, Track, UsageError
+from bench.contracts import DataOptions, Dataset, Grounding, Split, SplitName, Track, Twins, UsageError
 
 Sources = NDArray[np.int64]
 """(T,) for the place of each caption, in the protocol's order: the caption whose text stands there."""
@@ -62,6 +62,9 @@ class Noisy(Dataset):
 
     def camera(self, path: str) -> str | None:
         return self.clean.camera(path)
+
+    def twins(self, name: SplitName) -> Sequence[Twins]:
+        return self.clean.twins(name)
 
     def columns(self, name: SplitName) -> Mapping[str, Sequence[Any]]:
         """Values go with their texts."""

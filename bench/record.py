@@ -74,6 +74,18 @@ def beginning(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def experiment(config: RunConfig) -> str:
+    """The MLflow experiment of a run."""
+    return f"tbps/{config.dataset_label}"
+
+
+def tags(config: RunConfig, dataset: Dataset, commit: str | None) -> dict[str, str]:
+    """What an MLflow run is found by, besides its parameters."""
+    told = {"model": config.model_name, "dataset": config.dataset_label, "protocol": PROTOCOL, "seed": str(config.seed)}
+    told |= {"dataset_fingerprint": dataset.fingerprint(), "git_commit": commit or "unknown", "selection": "val t2i R1"}
+    return told | {"dataset_choices": "; ".join(f"{what}: {choice}" for what, choice in dataset.choices().items())}
+
+
 def data_section(dataset: Dataset, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     """Exactly which data: its records, its size, and what reading it decided."""
     return {"fingerprint": dataset.fingerprint(), "splits": splits, "choices": dict(dataset.choices()), "noise": account(dataset)}

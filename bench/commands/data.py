@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import registry
-from bench.commands import data_prepare
+from bench.commands import data_prepare, data_stats
 from bench.commands.common import AsJson, DataRoot, Debug, Overrides, Plugins, plug_in, print_out, reporting
 
 if TYPE_CHECKING:
     from bench.contracts import Dataset
 
 app = typer.Typer(help="A data set: is it whole, what is in it.", rich_markup_mode=None, no_args_is_help=True)
+app.command("stats", short_help="The numbers and figures a paper prints of it.")(data_stats.stats)
 app.command("prepare", short_help="Decode images once, before any run; phrases and tokens too.")(data_prepare.prepare)
 app.command("phrases", short_help="The harness's noun phrases beside spaCy's.")(data_prepare.phrases)
 
