@@ -42,6 +42,8 @@ def _section(section: Section) -> Iterator[str]:
     yield from (f"- {md(sentence)}" for sentence in section.statements)
     if section.remarks:
         yield from ("", "To mind:", "", *(f"- {md(remark)}" for remark in section.remarks))
+    if section.look:
+        yield from ("", f"[Look through what the models retrieve]({section.look})")
     for sheet in tables.sheets(section):
         yield from _sheet(sheet)
 
