@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from bench import per_query
+from bench import attention, per_query
 from bench.breakdown import breakdown, rank_curves
 from bench.contracts import Track
 from bench.errors import UsageError
 from bench.finished import Finished
+from bench.pointing import pointing
 from bench.report_data import Difference, ModelRow, Table
 from bench.stats import Identities
 
@@ -80,8 +82,17 @@ def _of_queries(runs: Mapping[str, Sequence[Finished]], people: Identities, trac
             found = [per_query.read(run.folder) for run in group]
         except UsageError:
             continue
-        if all("caption" in table and (table["pid"].to_numpy() == people.pids).all() for table in found if len(table) == len(people.pids)):
+        if all("caption" in table and np.array_equal(table["pid"], people.pids) for table in found):
             told[label] = found
     if not told:
         return {}
-    return {"rank_curves": rank_curves(told, people), "breakdown": breakdown(told, track)}
+    return {"rank_curves": rank_curves(told, people), "breakdown": breakdown(told, track), "pointing": _pointing(runs, told)}
+
+
+def _pointing(runs: Mapping[str, Sequence[Finished]], queries: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
+    """Of the models whose every seed tells what phrases attend to."""
+    found = {label: [attention.read(run.folder) for run in runs[label]] for label in queries}
+    attended = {
+        label: [table for table in group if table is not None] for label, group in found.items() if all(t is not None for t in group)
+    }
+    return pointing(attended, next(iter(queries.values()))[0]["pid"].tolist())
