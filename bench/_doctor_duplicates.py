@@ -13,7 +13,8 @@ from bench.contracts import Track, silently
 from bench.findings import Finding, Severity, many
 
 RADIUS = 16
-"""Of 256 bits. A picture saved anew, or at half or double size, differs in 12 at most; two photographs of one person in 40 and more."""
+"""Of 256 bits. A picture saved anew, or at half or double size, differs in 12 at most; another of the same person hardly ever in less
+than 30."""
 BLOCK = 256
 """Rows that are compared with all others at once."""
 Pair = tuple[Looked, Looked]
