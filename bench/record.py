@@ -15,6 +15,7 @@
 | `parameters` | trained and frozen, by part of the model |
 | `seconds` | `training` (all epochs, whichever process), `evaluation`, and of the `last process` as a whole |
 | `peak_memory_mib` | of the last process, and of the accelerator |
+| `cost` | parameters, FLOPs, milliseconds, bytes of the index, memory: `bench/cost.py` says what each is |
 | `overlap` | of a saved run evaluated again: identities or images of the split that it was trained on, null where unchecked |
 | `mlflow_run_id` | null where nothing is tracked |
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import yaml
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
-from bench import checkpoint, record
+from bench import checkpoint, cost, record
 from bench.config import RunConfig, config_hash, flatten, run_folder
 from bench.contracts import SplitName
 from bench.dryrun import dry_run as dry_run
@@ -209,6 +209,7 @@ def _outcome(selected: Selected, val: Evaluated, test: Evaluated) -> dict[str, A
         "mixing": dict(selected.mixing),
         "parameters": record.parameter_counts(selected.model),
         "peak_memory_mib": record.peak_memory_mib(),
+        "cost": cost.measure(selected.model, test.data, test.embedded, selected.mixing, selected.config.evaluation, selected.engine),
     }
 
 
@@ -217,11 +218,11 @@ def _leave(
 ) -> None:
     """The finished record is put in its place last: after a kill before that, the same command does what is left."""
     checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(values) + "\n" for values in selected.course.history))
-    test.write_per_query(folder / "per_query.parquet", _columns(selected))
+    tables = test.write_tables(folder, selected, reporter.track)
     figures = _draw(folder / "figures", result, selected, val, test, reporter)
     finished = record.write(folder / ".finished", result)
     tracker.metrics(_final_metrics(result), step=result["selected_epoch"])
-    for path in (folder / "config.yaml", finished, folder / "metrics.jsonl", folder / "per_query.parquet"):
+    for path in (folder / "config.yaml", finished, folder / "metrics.jsonl", *tables):
         tracker.artifact(path)
     for path in figures:
         tracker.artifact(path, "figures")
@@ -229,11 +230,6 @@ def _leave(
     checkpoint.replace(finished, folder / record.RESULT)
     finished.parent.rmdir()
     reporter.note(f"results: {folder}")
-
-
-def _columns(selected: Selected) -> Mapping[str, Sequence[Any]]:
-    """The data set's own columns of test; none where the split was cut."""
-    return selected.materials.dataset.columns("test") if selected.config.limit is None else {}
 
 
 def _final_metrics(result: dict[str, Any]) -> dict[str, float]:
@@ -245,6 +241,7 @@ def _final_metrics(result: dict[str, Any]) -> dict[str, float]:
         for name, value in summary.items()
     }
     known = {"chance/t2i/R1": result["chance"]["t2i"]["R1"], "ceiling/t2i/R1": result["ceiling"]}
+    values |= {f"cost/{name}": value for name, value in result["cost"].items()}
     return values | {name: value for name, value in known.items() if value is not None}
 
 

@@ -66,7 +66,7 @@ class MLflowTracker:
         self.address: str | None = without_password(uri)
         self._reporter = reporter
         self._outbox = Outbox(reporter)
-        self._database = _database(uri)
+        self._database = sqlite_file(uri)
         # Absolute, so that a change of the working directory does not move the store
         self._uri = f"sqlite:///{self._database.as_posix()}" if self._database else uri
         self._client: Any = None
@@ -136,15 +136,11 @@ class MLflowTracker:
     # The calls into MLflow: each runs in a thread of its own, see `within`
 
     def _connect(self) -> Any:
-        _settle(self._uri)
-        from mlflow import MlflowClient
-
-        _hush()
         if self._database is None:
-            return MlflowClient(self._uri)
+            return client(self._uri)
         with alone_in(self._database.parent):  # MLflow's migrations lock nothing, and two that create one store break it
             _probe(self._database)
-            return MlflowClient(self._uri)
+            return client(self._uri)
 
     def _open(self, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None) -> tuple[str, set[str]]:
         """The id of the run, and the names of the parameters it has: MLflow never takes another value for one."""
@@ -223,12 +219,21 @@ def _stored_tags(values: Mapping[str, str]) -> dict[str, str]:
     return {stored_name(key): _cut(value, TAG_LIMIT) for key, value in values.items()}
 
 
+def client(uri: str) -> Any:
+    """A client of the store at `uri`, with this project's settings."""
+    _settle(uri)
+    from mlflow import MlflowClient
+
+    _hush()
+    return MlflowClient(uri)
+
+
 def _cut(value: object, limit: int) -> str:
     text = str(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _database(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
     """The file of an SQLite store, absolute; None for other stores."""
     path = uri.removeprefix("sqlite:///")
     return Path(path).absolute() if path not in (uri, "", ":memory:") else None

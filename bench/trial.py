@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from bench import checkpoint, record
 from bench.config import RunConfig, config_hash, flatten
-from bench.dryrun import flops_per_pair
+from bench.cost import flops
 from bench.errors import Interrupted, RunFailed
 from bench.materials import TOKENIZER, Materials, gather
 from bench.progress import Reporter
@@ -158,9 +158,9 @@ class _Seed:
 
     def _cost(self, selected: Selected) -> dict[str, float]:
         model = selected.model
-        captions = selected.materials.val.captions[:1].to(selected.engine.device)
-        flops = flops_per_pair(model, selected.materials.spec, captions)
-        return {"cost/flops": flops / 1e9, "cost/parameters": sum(p.numel() for p in model.parameters()) / 1e6}
+        val, device = selected.materials.val, selected.engine.device
+        counted = flops(model, val.store.images(torch.arange(1)).to(device), val.captions[:1].to(device))
+        return {"cost/flops": counted / 1e9, "cost/parameters": sum(p.numel() for p in model.parameters()) / 1e6}
 
 
 def _joined(search: Search, outcomes: list[dict[str, float]]) -> Outcome:
