@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from bench.contracts import Split, SplitName
-from bench.findings import Finding, Severity
+from bench.findings import Finding, Severity, many
 
 COMMON = frozenset(
     {"a", "an", "the", "is", "are", "and", "with", "in", "of", "on", "to", "at", "this", "it", "their", "his", "her", "he", "she"}
@@ -34,7 +34,7 @@ def caption_findings(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
         for rule in RULES:
             found = [_cut(text, place) for text in texts if (place := rule.place(text)) is not None]
             if found:
-                what = f"{len(found):,} {name} captions {rule.what}"
+                what = f"{many(len(found), f'{name} caption')} {rule.what}"
                 yield Finding.of(rule.code, _severity(name), what, found, _effect(name), rule.action)
 
 
@@ -53,7 +53,7 @@ def _shared(name: str, split: Split) -> Iterator[Finding]:
     yield Finding(
         "caption-shared",
         _severity(name),
-        f"{total:,} of {len(split.captions):,} {name} captions are shared by several identities ({len(shared):,} texts)",
+        f"{total:,} of {len(split.captions):,} {name} captions are shared by several identities ({many(len(shared), 'text')})",
         total,
         bound if name != "train" else "a match of one is no match of another",
         "in a published set nothing: state it; in a set of your own tell these people apart",
@@ -100,9 +100,9 @@ def _code(text: str) -> int | None:
 
 
 RULES = (
-    Rule("caption-wordless", _wordless, "have no word", "write or drop them"),
-    Rule("caption-not-english", _foreign, "do not look English", "look at them; translate or drop them in a set of your own"),
-    Rule("caption-code", _code, "look like program code or mark-up", "look at them; write them anew in a set of your own"),
+    Rule("caption-wordless", _wordless, "without a word", "write or drop them"),
+    Rule("caption-not-english", _foreign, "that are not English", "look at them; translate or drop them in a set of your own"),
+    Rule("caption-code", _code, "with program code or mark-up", "look at them; write them anew in a set of your own"),
 )
 
 

@@ -9,13 +9,13 @@ from itertools import combinations
 import numpy as np
 
 from bench._doctor_images import Looked, Words
-from bench.findings import Finding, Severity
+from bench.findings import Finding, Severity, many
 
 RADIUS = 16
 """Of 256 bits. A picture saved anew, or at half or double size, differs in 12 at most; two photographs of one person in 40 and more."""
 BLOCK = 1024
 Pair = tuple[Looked, Looked]
-SAME = ("the same file", "the same picture saved anew")
+SAME = ("byte for byte", "saved anew")
 
 
 def duplicate_findings(looked: Sequence[Looked]) -> Iterator[Finding]:
@@ -41,7 +41,7 @@ def foreign_findings(looked: Sequence[Looked], other: Sequence[Looked], name: st
             yield Finding.of(
                 f"image-in-other-set-{kind}",
                 Severity.CHANGES if tested else Severity.NOTE,
-                f"{len(pairs):,} images stand in {name} too ({_kind(kind)}), {where}",
+                f"{many(len(pairs), 'image')} of {name} too ({_kind(kind)}), {where}",
                 [f"{_told(one)} = {name} {_told(twin)}" for one, twin in pairs],
                 f"training on one of the two sets and testing on the other is not zero-shot; results on this set alone stand ({name})",
                 "state it, or leave these images out of such an evaluation",
@@ -57,7 +57,7 @@ def _across(kind: str, pairs: Sequence[Pair]) -> Iterator[Finding]:
         yield Finding.of(
             f"image-twice-across-{kind}",
             Severity.CHANGES,
-            f"{len(found):,} pairs of images in {first} and {second} are one picture ({_kind(kind)})",
+            f"{many(len(found), 'pair')} of images in {first} and {second}: one picture ({_kind(kind)})",
             [f"{_told(one)} = {_told(other)}" for one, other in found],
             f"{second} is not unseen: its results are too good",
             "look at them; keep each picture in one split",
@@ -71,14 +71,14 @@ def _within(kind: str, pairs: Sequence[Pair]) -> Iterator[Finding]:
         yield Finding.of(
             f"image-twice-two-identities-{kind}",
             Severity.CHANGES,
-            f"{len(people):,} pairs of images of two identities are one picture ({_kind(kind)})",
+            f"{many(len(people), 'pair')} of images of two identities: one picture ({_kind(kind)})",
             [f"{_told(one)} (identity {one.pid}) = {other.path} (identity {other.pid})" for one, other in people],
             "one of the two is labelled wrongly: a right answer counts as wrong",
             "look at them; give both one identity, or drop one",
         )
     if len(inside) > len(people):
         own = [f"{_told(one)} = {other.path}" for one, other in inside if one.pid == other.pid]
-        what = f"{len(own):,} pairs of images of one identity are one picture ({_kind(kind)})"
+        what = f"{many(len(own), 'pair')} of images of one identity: one picture ({_kind(kind)})"
         yield Finding.of(
             f"image-twice-{kind}", Severity.NOTE, what, own, "an identity has fewer views than images", "nothing in a published set"
         )

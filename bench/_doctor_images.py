@@ -35,11 +35,11 @@ MOST_FOLDERS = 7
 
 Words = NDArray[np.uint64]
 PROBLEMS: Mapping[str, tuple[str, str]] = {
-    "empty": ("image-empty", "image files are empty (zero bytes)"),
-    "foreign": ("image-foreign", "files are no image of a known format"),
-    "cut": ("image-truncated", "images are truncated or damaged"),
-    "large": ("image-too-large", f"images are absurdly large (over {MAX_PIXELS // 10**6} megapixels or {MAX_BYTES // 2**20} MiB)"),
-    "unreadable": ("image-unreadable", "image files cannot be read"),
+    "empty": ("image-empty", "empty (zero bytes)"),
+    "foreign": ("image-foreign", "no image of a known format"),
+    "cut": ("image-truncated", "truncated or damaged"),
+    "large": ("image-too-large", f"absurdly large (over {MAX_PIXELS // 10**6} megapixels or {MAX_BYTES // 2**20} MiB)"),
+    "unreadable": ("image-unreadable", "unreadable"),
 }
 
 
@@ -136,7 +136,7 @@ def _absent_findings(name: str, n_images: int, gone: Absent, folders: set[str]) 
         yield Finding.of(
             "image-outside",
             Severity.UNUSABLE,
-            f"{len(gone.outside):,} {total} are links that lead out of the image folder",
+            f"{len(gone.outside):,} {total}: links that lead out of the image folder",
             gone.outside,
             "a run stops: what came out of an archive is read nowhere else",
             "put the files themselves there, or make the whole image folder a link",
@@ -147,7 +147,7 @@ def _absent_findings(name: str, n_images: int, gone: Absent, folders: set[str]) 
         yield Finding.of(
             "image-missing",
             Severity.UNUSABLE,
-            f"{len(gone.missing):,} {total} are missing{named}",
+            f"{len(gone.missing):,} {total}: missing{named}",
             gone.missing,
             "a run stops",
             "get the images and put them where the annotations say; look for a folder that was not unpacked",
@@ -162,5 +162,5 @@ def image_findings(looked: Sequence[Looked]) -> Iterator[Finding]:
             found[one.look.problem].append(f"{one.split}: {one.path}")
     for problem, (code, what) in PROBLEMS.items():
         if paths := found[problem]:
-            number = f"{len(paths):,} of {len(looked):,} "
-            yield Finding.of(code, Severity.UNUSABLE, number + what, paths, "a run stops at the first of them", "get these files again")
+            number = f"{len(paths):,} of {len(looked):,} image files: {what}"
+            yield Finding.of(code, Severity.UNUSABLE, number, paths, "a run stops at the first of them", "get these files again")

@@ -8,16 +8,16 @@ from itertools import combinations, pairwise
 from typing import get_args
 
 from bench.contracts import Counts, Dataset, Defect, Split, SplitName, Survey
-from bench.findings import Finding, Severity
+from bench.findings import Finding, Severity, many
 
 RULES = {
-    "outside": ("path-leaves-root", "paths that leave the image folder"),
-    "path": ("path-malformed", "paths that are not plain"),
-    "captions": ("captions-malformed", "records whose captions are empty or no texts"),
-    "repeated": ("image-repeated", "images with more than one record"),
-    "identity": ("identity-malformed", "records whose identity is no whole number from 0 on"),
+    "outside": ("path-leaves-root", "whose path leaves the image folder"),
+    "path": ("path-malformed", "whose path is not plain"),
+    "captions": ("captions-malformed", "whose captions are empty or no texts"),
+    "repeated": ("image-repeated", "whose image has another record"),
+    "identity": ("identity-malformed", "whose identity is no whole number from 0 on"),
 }
-"""Code and name of the defects by the rule they break; the rest are malformed records."""
+"""Code and description of the records by the rule they break; the rest are malformed."""
 
 
 def record_findings(dataset: Dataset, survey: Survey, choices: Mapping[str, str]) -> Iterator[Finding]:
@@ -34,12 +34,12 @@ def record_findings(dataset: Dataset, survey: Survey, choices: Mapping[str, str]
 def _defects(survey: Survey) -> Iterator[Finding]:
     kinds: dict[tuple[str, str], list[Defect]] = defaultdict(list)
     for defect in survey.defects:
-        kinds[RULES.get(defect.rule, ("record-malformed", "malformed records"))].append(defect)
+        kinds[RULES.get(defect.rule, ("record-malformed", "that cannot be read"))].append(defect)
     for (code, name), defects in kinds.items():
         yield Finding.of(
             code,
             Severity.UNUSABLE,
-            f"{len(defects):,} {name}",
+            f"{many(len(defects), 'record')} {name}",
             [f"{defect.where}: {defect.what}" for defect in defects],
             "a run stops at the first of them",
             "get the annotations again, or mend these records",
@@ -93,7 +93,7 @@ def _shared_identities(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
             yield Finding.of(
                 "identity-in-two-splits",
                 Severity.CHANGES,
-                f"{len(shared):,} identities stand in {one} and in {other}",
+                f"{many(len(shared), 'identity', 'identities')} both in {one} and in {other}",
                 [f"identity {pid}" for pid in shared],
                 f"{other} is not unseen: its results are too good",
                 "number the identities anew if these are different people, else move each to one split",
@@ -106,7 +106,7 @@ def _shared_paths(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
             yield Finding.of(
                 "image-in-two-splits",
                 Severity.CHANGES,
-                f"{len(shared):,} images stand in {one} and in {other}",
+                f"{many(len(shared), 'image')} both in {one} and in {other}",
                 shared,
                 f"{other} is not unseen: its results are too good",
                 "keep each image in one split",
@@ -115,19 +115,17 @@ def _shared_paths(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
 
 def _gaps(dataset: Dataset, splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
     """Only of published sets: in one's own, numbers may mean something."""
-    train = splits.get("train")
-    pids = sorted({image.pid for image in train.images}) if train and dataset.official else []
-    if not pids or len(pids) == pids[-1] - pids[0] + 1:
-        return
-    gaps = [f"{one} is followed by {other}" for one, other in pairwise(pids) if other != one + 1]
-    yield Finding.of(
-        "identity-gaps",
-        Severity.NOTE,
-        f"train identities do not count through from {pids[0]}: {len(gaps):,} gaps",
-        gaps,
-        "none here, since labels are numbered anew; code that asserts 0..N-1 stops on it",
-        "see whether records were dropped on purpose",
-    )
+    for name, split in splits.items() if dataset.official else ():
+        pids = sorted({image.pid for image in split.images})
+        if gaps := [f"{one} is followed by {other}" for one, other in pairwise(pids) if other != one + 1]:
+            yield Finding.of(
+                "identity-gaps",
+                Severity.NOTE,
+                f"identities of {name} do not count through from {pids[0]}: {many(len(gaps), 'gap')}",
+                gaps,
+                "none here, since labels are numbered anew; code that asserts that there is none stops on it",
+                "see whether records were dropped on purpose",
+            )
 
 
 def _single_images(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
@@ -135,5 +133,5 @@ def _single_images(splits: Mapping[SplitName, Split]) -> Iterator[Finding]:
         counts = Counter(image.pid for image in split.images)
         if single := [f"identity {pid}" for pid, count in counts.items() if count == 1]:
             effect = "nothing but its own image matches a caption of theirs" if name != "train" else "nothing to learn of how they vary"
-            what = f"{len(single):,} of {len(counts):,} identities of {name} have one image"
+            what = f"identities of {name} with one image: {len(single):,} of {len(counts):,}"
             yield Finding.of("identity-single", Severity.NOTE, what, single, effect, "nothing; some methods drop them, and say so")

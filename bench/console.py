@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, TypeVar
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +22,8 @@ class ConsoleReporter:
     """Reports to stderr, so that stdout holds results alone. Text is shown as it is, never read as rich's markup."""
 
     def __init__(self, console: Console | None = None) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # `list` draws no bar
+
         self._console = console or Console(stderr=True, highlight=False)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=self._console, transient=True)
@@ -107,9 +108,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
-    """A table of plain text; numbers stand to the right, floats with 2 decimals, None as `-`."""
-    drawn = Table(title=Text(title) if title else None, title_justify="left")
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], *, lines: bool = False) -> Table:
+    """A table of plain text; numbers stand to the right, floats with 2 decimals, None as `-`. `lines`: between rows."""
+    drawn = Table(title=Text(title) if title else None, title_justify="left", show_lines=lines)
     for column in columns:
         drawn.add_column(Text(column))
     for row in rows:
@@ -167,15 +168,16 @@ def check_tables(diagnosis: Diagnosis) -> list[RenderableType]:
     """What `data check` found: sizes beside the published ones, then the findings by severity, then the verdict."""
     found, published = diagnosis.sizes, diagnosis.official
     kinds = ("identities", "images", "captions")
-    columns = ("split", *kinds, *(f"published {kind}" for kind in kinds if published))
+    names = ("split", *kinds, *(f"published {kind}" for kind in kinds if published))
     rows = [
         (split, *(counts[kind] for kind in kinds), *(published.get(split, {}).get(kind) for kind in kinds if published))
         for split, counts in found.items()
     ]
-    parts: list[RenderableType] = [table(diagnosis.dataset, columns, rows)]
+    parts: list[RenderableType] = [table(diagnosis.dataset, names, rows)]
+    columns = ("what was found", "what it does to results", "what to do")
     for severity, findings in diagnosis.graded():
-        cells = [("\n".join((one.what, *(f"  {example}" for example in one.examples))), one.consequence, one.action) for one in findings]
-        parts.append(table(f"{severity.title} ({len(cells)})", ("what was found", "what it does to results", "what to do"), cells))
+        cells = [("\n".join((one.what, *(f"- {example}" for example in one.examples))), one.consequence, one.action) for one in findings]
+        parts.append(table(f"{severity.title} ({len(cells)})", columns, cells, lines=True))
     return [*parts, *map(Text, _verdict(diagnosis))]
 
 

@@ -36,7 +36,9 @@ def accelerator(config: RunConfig) -> Accelerator:
     if config.train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
         torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(config.train.deterministic, warn_only=not on_cpu)
+    mode = "default" if not config.train.deterministic else "error" if on_cpu else "warn"
+    torch.set_deterministic_debug_mode(mode)  # as use_deterministic_algorithms, which first loads torch's compiler (seconds)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a check that costs a pass
     precision = "bf16" if config.precision == "bf16" else "no"
     _forget_another(on_cpu, precision)
     return Accelerator(cpu=on_cpu, mixed_precision=precision)

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
-from bench import checkpoint, record, registry
+from bench import checkpoint, per_query, record, registry
 from bench._overlap import overlap
 from bench.config import RunConfig
-from bench.contracts import Dataset, SplitName, Vocabulary
+from bench.contracts import Dataset, SplitName, Track, Vocabulary, silently
 from bench.data import EncodedSplit
-from bench.engine import Direction, Embedded, accelerator, embed, mix, score, similarities
+from bench.engine import Direction, Embedded, accelerator, embed, score
 from bench.errors import RunFailed, UsageError
 from bench.figures import RetrievalRow
 from bench.materials import TOKENIZER, gather
 from bench.metrics import Ranking, chance_R1
+from bench.per_query import NEAREST, Nearest, nearest
 from bench.progress import Reporter
 from bench.record import RunResult
 from bench.selection import BEST, LAST, Course, Selected
@@ -46,39 +46,29 @@ class Evaluated:
         """Queries whose outcome hung on the order of ties."""
         return {direction: int(ranking.tied.sum()) for direction, ranking in self.rankings.items()}
 
-    def write_per_query(self, path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-        """One row a text-to-image query, in the protocol's order: what paired tests between runs need. `columns`: the data set's own."""
-        split, ranking = self.data.split, self.rankings["t2i"]
-        table = pd.DataFrame(
-            {
-                "query": range(len(split.captions)),
-                "image": [split.images[caption.image].path for caption in split.captions],
-                "pid": split.caption_pids.numpy(),
-                "first_match": ranking.first_match.numpy(),
-                "AP": ranking.average_precision.numpy(),
-                "INP": ranking.inverse_penalty.numpy(),
-                "tied": ranking.tied.numpy(),
-            }
-        )
-        for name, values in columns.items():
-            if name not in table:
-                table[name] = pd.Series([None if value is None else str(value) for value in values], dtype="str")
-        half = path.with_name(f".{path.name}.tmp")
-        table.to_parquet(half, index=False)
-        checkpoint.replace(half, path)
+    def write_per_query(self, folder: Path, selected: Selected, track: Track) -> list[Path]:
+        """What each query obtained, text to image and image to text (`bench/per_query.py`); the files written."""
+        split, dataset = self.data.split, selected.materials.dataset
+        camera, own = dataset.camera, dataset.columns("test") if selected.config.limit is None else {}
+        found = per_query.text_to_image(split, self.rankings["t2i"], self._nearest(selected, track=track), camera)
+        tables: dict[Direction, pd.DataFrame] = {
+            "t2i": per_query.with_columns(found, own),
+            "i2t": per_query.image_to_text(split, self.rankings["i2t"], camera),
+        }
+        return [per_query.write(table, folder / per_query.FILES[direction]) for direction, table in tables.items()]
 
     def sheet_rows(self, selected: Selected) -> list[RetrievalRow]:
         """Queries spread evenly over the split, each with its nearest images."""
-        split = self.data.split
-        queries = _spread(len(split.captions), SHEET_QUERIES)
-        similarity = mix(self._similarities(selected, queries), selected.mixing)  # (q, G)
-        nearest = similarity.sort(dim=1, descending=True, stable=True).indices[:, :SHEET_DEPTH]
-        return [self._row(int(query), line, order.tolist()) for query, line, order in zip(queries, similarity, nearest, strict=True)]
+        queries = _spread(len(self.data.split.captions), SHEET_QUERIES)
+        near = self._nearest(selected, queries, SHEET_DEPTH)
+        found = zip(queries.tolist(), near.images.tolist(), near.similarities.tolist(), strict=True)
+        return [self._row(query, images, similarities) for query, images, similarities in found]
 
-    def _similarities(self, selected: Selected, queries: Tensor) -> dict[str, Tensor]:
-        return similarities(selected.model, self.embedded, queries, selected.config.evaluation, selected.engine.device)
+    def _nearest(self, selected: Selected, queries: Tensor | None = None, depth: int = NEAREST, track: Track = silently) -> Nearest:
+        options, device = selected.config.evaluation, selected.engine.device
+        return nearest(selected.model, self.embedded, options, device, selected.mixing, queries, depth, track)
 
-    def _row(self, query: int, similarity: Tensor, order: Sequence[int]) -> RetrievalRow:
+    def _row(self, query: int, order: Sequence[int], similarities: Sequence[float]) -> RetrievalRow:
         split = self.data.split
         caption, pid = split.captions[query], int(split.caption_pids[query])
         return RetrievalRow(
@@ -86,7 +76,7 @@ class Evaluated:
             query_image=split.root / split.images[caption.image].path,
             gallery=[split.root / split.images[image].path for image in order],
             matches=[split.images[image].pid == pid for image in order],
-            similarities=[float(similarity[image]) for image in order],
+            similarities=similarities,
         )
 
 

@@ -11,6 +11,11 @@ EXAMPLES = 5
 """Examples that a finding shows."""
 
 
+def many(number: int, one: str, more: str | None = None) -> str:
+    """`1 image`, `2,000 images`, `3 identities`."""
+    return f"{number:,} {one if number == 1 else more or f'{one}s'}"
+
+
 class Severity(IntEnum):
     """What a finding means for results. The gravest one of a data set is the check's exit code."""
 

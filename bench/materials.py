@@ -18,6 +18,7 @@ from bench.noise import account, with_noise
 from bench.phrases import Phrase, phrases_of
 from bench.progress import Reporter
 from bench.reword import Reworder
+from bench.sealed import WithoutTest
 from bench.text import Tokenizer, kept_captions
 
 TOKENIZER = "tokenizer"
@@ -85,26 +86,29 @@ class Materials:
         return self.model_class(self.config.model, vocabulary or self.vocabulary)
 
 
-def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path) -> Materials:
-    """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`."""
+def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path, *, with_test: bool = True) -> Materials:
+    """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`.
+
+    `with_test=False` is a search's: whatever asks these materials for the test split is refused.
+    """
     model_class: type[TextImageModel] = registry.load("model", config.model_name)
-    dataset = open_dataset(config, reporter)
+    dataset = open_dataset(config, reporter, with_test=with_test)
     spec = model_class.input_spec(config.model)
     if not tokenizer_folder.is_dir():
         reporter.note(f"loading the tokenizer {spec.tokenizer}" if spec.tokenizer else "training a tokenizer on the train captions")
     return Materials(config, dataset, model_class, _tokenizer(spec, dataset, config, tokenizer_folder), reporter)
 
 
-def open_dataset(config: RunConfig, reporter: Reporter) -> Dataset:
+def open_dataset(config: RunConfig, reporter: Reporter, *, with_test: bool = True) -> Dataset:
     """The data set, all its splits read: one that is not there is found out now, before a hub is asked or a model built."""
     dataset: Dataset = with_noise(registry.load("dataset", config.dataset_name)(config.data_root, config.data))
     dataset.prepare(reporter.track)
     reporter.note(f"reading {config.dataset_name}")
-    for name in get_args(SplitName):
+    for name in get_args(SplitName) if with_test else ("train", "val"):
         dataset.split(name)
     if (moved := account(dataset)) is not None:
         reporter.note("captions moved: {moved} of {captions}, {wrong_identity} of them to another identity".format_map(moved))
-    return dataset
+    return dataset if with_test else WithoutTest(dataset)
 
 
 def _tokenizer(spec: InputSpec, dataset: Dataset, config: RunConfig, folder: Path) -> Tokenizer:

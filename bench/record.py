@@ -15,6 +15,7 @@
 | `parameters` | trained and frozen, by part of the model |
 | `seconds` | `training` (all epochs, whichever process), `evaluation`, and of the `last process` as a whole |
 | `peak_memory_mib` | of the last process, and of the accelerator |
+| `cost` | parameters, FLOPs, milliseconds, bytes of the index, memory: `bench/cost.py` says what each is |
 | `overlap` | of a saved run evaluated again: identities or images of the split that it was trained on, null where unchecked |
 | `mlflow_run_id` | null where nothing is tracked |
 """
@@ -71,6 +72,18 @@ def beginning(config: RunConfig) -> dict[str, Any]:
         "selection": "val t2i R1, then mAP; the earliest epoch of equals; mixing weights on val",
         "environment": environment(),
     }
+
+
+def experiment(config: RunConfig) -> str:
+    """The MLflow experiment of a run."""
+    return f"tbps/{config.dataset_label}"
+
+
+def tags(config: RunConfig, dataset: Dataset, commit: str | None) -> dict[str, str]:
+    """What an MLflow run is found by, besides its parameters."""
+    told = {"model": config.model_name, "dataset": config.dataset_label, "protocol": PROTOCOL, "seed": str(config.seed)}
+    told |= {"dataset_fingerprint": dataset.fingerprint(), "git_commit": commit or "unknown", "selection": "val t2i R1"}
+    return told | {"dataset_choices": "; ".join(f"{what}: {choice}" for what, choice in dataset.choices().items())}
 
 
 def data_section(dataset: Dataset, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,10 @@ class Course:
         return patience is not None and self.epoch - self.best_epoch >= patience
 
 
+Watch = Callable[[Course], None]
+"""Told how far training has come when an epoch is kept, and when it is taken up again; raises to end it there."""
+
+
 @dataclass(frozen=True)
 class Selected:
     """A trained model with the weights of its best epoch on val."""
@@ -91,7 +95,9 @@ def _batches(config: RunConfig, train: EncodedSplit, engine: Accelerator) -> Pai
     )
 
 
-def train_and_select(config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter) -> Selected:
+def train_and_select(
+    config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter, watch: Watch | None = None
+) -> Selected:
     """Train for the configured epochs, from the last checkpoint in `folder` if there is one; end with the best epoch's weights."""
     engine = accelerator(config)
     train, val = materials.encoded("train"), materials.val
@@ -99,6 +105,8 @@ def train_and_select(config: RunConfig, materials: Materials, folder: Path, trac
     training = _begin(config, materials, folder, engine, len(batches))
     model, schedule = training.model, training.schedule
     course = _resume(training, engine, reporter)
+    if watch is not None and course.epoch:
+        watch(course)
     wrapped, prepared = engine.prepare(model, training.optimise)
     while course.epoch < config.train.epochs and not course.stale(config.train.patience):
         began, number = time.perf_counter(), course.epoch + 1
@@ -114,6 +122,8 @@ def train_and_select(config: RunConfig, materials: Materials, folder: Path, trac
             _keep(training, course)
         engine.wait_for_everyone()
         reporter.epoch(number, config.train.epochs, values)
+        if watch is not None:
+            watch(course)
     checkpoint.load_model(model, _best(folder, course), folder / BEST)
     return Selected(config, materials, model, engine, course)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,15 +25,15 @@ class AnnotatedDataset(Dataset):
     obtain: ClassVar[str]
     """How the set is obtained: an imperative clause."""
 
-    _gathered: Gathered | None = None
-
     def split(self, name: SplitName) -> Split:
         """The records of a split, its images all there."""
-        split = self._sound().split(name, self.images)
-        if not split.images:
-            raise UsageError(f"{self.folder}: no record of split {name!r} in {self.root / self.folder}; {self._advice()}")
-        self._require_images(split)
-        return split
+        if name not in self._whole:
+            split = self._sound.split(name, self.images)
+            if not split.images:
+                raise UsageError(f"{self.folder}: no record of split {name!r} in {self.root / self.folder}; {self._advice()}")
+            self._require_images(split)
+            self._whole[name] = split
+        return self._whole[name]
 
     def survey(self) -> Survey:
         read = self._read()
@@ -40,7 +41,7 @@ class AnnotatedDataset(Dataset):
 
     def choices(self) -> Mapping[str, str]:
         names = ", ".join(file.relative_to(self.root / self.folder).as_posix() for file, _ in self._sources())
-        return {"annotations": names} | {f"image {old}": f"is {new} here" for old, new in self._sound().renamed.items()}
+        return {"annotations": names} | {f"image {old}": f"is {new} here" for old, new in self._sound.renamed.items()}
 
     @property
     def images(self) -> Path:
@@ -51,11 +52,15 @@ class AnnotatedDataset(Dataset):
         """Images that go by another name on disk than in the annotation file."""
         return {}
 
+    @cached_property
     def _sound(self) -> Gathered:
         """All records, read once."""
-        if self._gathered is None:
-            self._gathered = self._carved(self._read().sound(self._where()))
-        return self._gathered
+        return self._carved(self._read().sound(self._where()))
+
+    @cached_property
+    def _whole(self) -> dict[SplitName, Split]:
+        """The splits whose images were looked for and are there."""
+        return {}
 
     def _carved(self, read: Gathered) -> Gathered:
         """What was read, after a split that the set lacks has been carved out."""

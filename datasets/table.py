@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,12 +39,15 @@ class Table(Dataset):
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".json", ".jsonl")
 
     config: TableOptions
-    _gathered: Gathered | None = None
-    _choices: dict[str, str]
 
     def split(self, name: SplitName) -> Split:
         """The records of a split, its images all there."""
-        split = self._sound().split(name, self._table().parent)
+        if name not in self._whole:
+            self._whole[name] = self._looked_for(self._sound.split(name, self._table().parent))
+        return self._whole[name]
+
+    def _looked_for(self, split: Split) -> Split:
+        name = split.name
         if not split.images:
             raise UsageError(f"{self._table()}: no row of split {name!r}; add some, or leave the column split away to have it carved out")
         missing, outside = absent(split.root, (image.path for image in split.images))
@@ -58,15 +62,14 @@ class Table(Dataset):
         return Survey({name: read.split(name, self._table().parent) for name in SPLITS}, tuple(read.defects))
 
     def choices(self) -> Mapping[str, str]:
-        self._sound()
-        return self._choices
+        return self._carving[1]
 
     def columns(self, name: SplitName) -> Mapping[str, Sequence[Any]]:
-        return self._sound().columns(name)
+        return self._sound.columns(name)
 
     def camera(self, path: str) -> str | None:
         """What the column `camera` holds."""
-        held = next((images[path] for images in self._sound().images.values() if path in images), None)
+        held = next((images[path] for images in self._sound.images.values() if path in images), None)
         camera = held.first.further.get("camera") if held else None
         return None if camera in (None, "") else str(camera)
 
@@ -77,14 +80,21 @@ class Table(Dataset):
             raise UsageError(f"{self.file}: no such file; name a table with the columns split, pid, image, caption")
         return self.file
 
+    @property
     def _sound(self) -> Gathered:
-        """All rows, read once, with val and test carved out where the table does not name them."""
-        if self._gathered is None:
-            read, self._choices = self._read()
-            self._gathered = self._carved(read.sound(self._table()), self._choices)
-        return self._gathered
+        """All rows, with val and test carved out where the table does not name them."""
+        return self._carving[0]
 
-    def _carved(self, read: Gathered, choices: dict[str, str]) -> Gathered:
+    @cached_property
+    def _whole(self) -> dict[SplitName, Split]:
+        """The splits whose images were looked for and are there."""
+        return {}
+
+    @cached_property
+    def _carving(self) -> tuple[Gathered, dict[str, str]]:
+        """The rows, read once, and what was decided."""
+        read, choices = self._read()
+        read.sound(self._table())
         options = self.config
         try:
             if not read.images["test"] and not read.images["val"] and choices.pop("split", ""):
@@ -93,7 +103,7 @@ class Table(Dataset):
                 choices["val"] = read.carve("val", options.val, options.seed)
         except UsageError as error:
             raise UsageError(f"{self._table()}: {error}") from None
-        return read
+        return read, choices
 
     def _read(self) -> tuple[Gathered, dict[str, str]]:
         """The rows as they stand; and `split`, `pid` where the table lacks splits or has names for numbers."""
@@ -115,6 +125,7 @@ def _numbered(found: Iterable[Entry | Defect]) -> tuple[list[Entry | Defect], bo
     """Identities as whole numbers; and whether they were names."""
     found = list(found)
     pids = {str(one.pid) for one in found if isinstance(one, Entry)}
-    named = not all(pid.isascii() and pid.isdecimal() and len(pid) < 19 for pid in pids)
+    whole = all(pid.isascii() and pid.isdecimal() and len(pid) < 19 for pid in pids)
+    named = not whole or len(set(map(int, pids))) < len(pids)  # `7` and `007` are two people
     number = {pid: place if named else int(pid) for place, pid in enumerate(sorted(pids))}
     return [replace(one, pid=number[str(one.pid)]) if isinstance(one, Entry) else one for one in found], named

@@ -25,7 +25,18 @@ from datasets._walkers_draw import Picture, draw_picture
 from datasets._walkers_identity import Identity, draw_identities
 from datasets._walkers_phrases import misread, speakable
 from datasets._walkers_spans import Caption
-from datasets._walkers_truth import FORMAT, Truth, grounding, identity_truth, image_truth, known_facts, oracle_r1, read_truth, stated_facts, twins
+from datasets._walkers_truth import (
+    FORMAT,
+    Truth,
+    grounding,
+    identity_truth,
+    image_truth,
+    known_facts,
+    oracle_r1,
+    read_truth,
+    stated_facts,
+    twins,
+)
 
 VERSION = 3
 """Raise it whenever the same parameters come to give other pictures, captions or truth."""

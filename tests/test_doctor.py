@@ -154,7 +154,7 @@ def test_a_folder_that_was_not_unpacked_is_named(tmp_path: Path) -> None:
         if record["split"] != "val":
             (data.images / record["img_path"].partition("/")[2]).rename(data.images / record["img_path"])
     found = [finding.what for finding in data.check().findings if finding.code == "image-missing"]
-    assert found == ["4 of 4 images of val are missing, among them all of market", "2 of 6 images of test are missing"]
+    assert found == ["4 of 4 images of val: missing, among them all of market", "2 of 6 images of test: missing"]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -196,7 +196,7 @@ def test_a_split_without_records(data: Set) -> None:
 def test_identities_and_images_in_two_splits(data: Set) -> None:
     data.records += [{**data.of("test")[0], "split": "train"}]
     found = data.found()
-    assert found["identity-in-two-splits"].what == "1 identities stand in train and in test"
+    assert found["identity-in-two-splits"].what == "1 identity both in train and in test"
     assert found["image-in-two-splits"].examples == (data.of("test")[0]["img_path"],)
     assert {code for code, finding in found.items() if finding.severity} == {"identity-in-two-splits", "image-in-two-splits"}
 
@@ -237,7 +237,7 @@ def test_captions_that_several_identities_share(data: Set) -> None:
     found = data.found()
     finding = found["caption-shared"]
     assert (finding.severity, finding.total) == (Severity.CHANGES, 3)
-    assert finding.what == "3 of 6 test captions are shared by several identities (1 texts)"
+    assert finding.what == "3 of 6 test captions are shared by several identities (1 text)"
     assert "no model exceeds 83.33 %" in finding.consequence
     assert found["caption-repeated"].total == 1
 

@@ -1,4 +1,7 @@
-"""What the commands share: their options, the reporter, and printing to stdout (tables, JSON)."""
+"""What the commands share: their options, the reporter, and printing to stdout (tables, JSON).
+
+`--help` loads this module: rich and tables are imported by what prints them.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
 from bench import registry
-from bench.console import ConsoleReporter, context_line, dry_run_tables, result_table
 from bench.progress import Reporter, Silent
 
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", metavar="MODULE|FILE.py", help="Further models or datasets; repeatable.")]
@@ -39,6 +40,8 @@ def text(path: Path | None) -> str | None:
 
 def print_out(*renderables: Any) -> None:
     """To stdout; where no terminal sets a width, wide enough to break no row."""
+    from rich.console import Console
+
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
     for renderable in renderables:
         console.print(renderable)
@@ -51,6 +54,8 @@ def show_result(folder: Path, record: Mapping[str, Any], *, as_json: bool = Fals
     if as_json:
         typer.echo(json.dumps(record, indent=2, default=str))
         return
+    from bench.console import context_line, result_table
+
     print_out(result_table(record))
     lines = [context_line(record), f"folder: {folder}"]
     if address and record.get("mlflow_run_id"):
@@ -63,6 +68,8 @@ def show_dry_run(outcome: Mapping[str, Any]) -> None:
     """The configuration, which alone repeats the run, and the tables of its cost."""
     import yaml
 
+    from bench.console import dry_run_tables
+
     if speaks():
         typer.echo(yaml.safe_dump(outcome.get("configuration", {}), sort_keys=False))
         print_out(*dry_run_tables(outcome))
@@ -71,6 +78,8 @@ def show_dry_run(outcome: Mapping[str, Any]) -> None:
 @contextmanager
 def reporting() -> Iterator[Reporter]:
     """Closed in any case, so that no bar is drawn over an error."""
+    from bench.console import ConsoleReporter
+
     reporter = ConsoleReporter()
     try:
         yield reporter if speaks() else Silent()

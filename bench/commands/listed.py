@@ -10,7 +10,6 @@ import typer
 
 from bench import listing
 from bench.commands.common import AsJson, Debug, Plugins, plug_in, print_out
-from bench.console import table
 
 
 def list_what(
@@ -26,6 +25,8 @@ def list_what(
     if as_json:
         typer.echo(json.dumps(rows, indent=2, default=str))
     elif rows:
+        from bench.console import table
+
         columns = [column for column in rows[0] if column != "citation"]
         print_out(table("", columns, ([row[column] for column in columns] for row in rows)))
     else:
