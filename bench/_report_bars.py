@@ -178,8 +178,8 @@ def _columns(table: pd.DataFrame, paths: Paths, names: dict[str, str], *, freque
 
 def _counted(axes: Axes, what: str) -> None:
     """Say what the numbers beside the names count."""
-    where = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(what, (0, 1), xytext=(-6, 6), ha="right", fontsize=8.5, color=PALE, annotation_clip=False, **where)
+    at: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(what, (0, 1), xytext=(-6, 6), ha="right", fontsize=8.5, color=PALE, annotation_clip=False, **at)
 
 
 def _groups(rows: pd.DataFrame, frequent_first: bool) -> list[str]:
@@ -223,10 +223,11 @@ def pointing(table: pd.DataFrame, paths: Paths) -> None:
                 y = parts.index(row["part"]) + (place - (len(found) - 1) / 2) * spread
                 _interval(axes, y, Interval(row["accuracy"], row["low"], row["high"]), style, 6.5)
                 axes.plot([row["chance"]], [y], marker="|", markersize=11, markeredgewidth=1.6, color=INK, linestyle="none")
-                axes.plot([row["constant"]], [y], marker="x", markersize=6, markeredgewidth=1.4, color=INK, linestyle="none")
+                for name, shape in (("constant", "x"), ("prior", "+")) if row["part"] == parts[0] else (("prior", "+"),):
+                    axes.plot([row[name]], [y], marker=shape, markersize=7, markeredgewidth=1.4, color=INK, linestyle="none")
         counts = {row["part"]: f"{row['phrases']:,} / {row['identities']:,}" for row in records(table)}
         _rows(axes, [f"{part}  {counts[part]}" for part in parts], size=9.5)
         axes.set_xlim(-1.5, 101.5)
         _counted(axes, "phrases / identities")
         finish(axes, "", "phrases that point to their part, %")
-        legend(figure, found, more={"uniform attention": "|", "best single region": "x"})
+        legend(figure, found, more={"uniform": "|", "best single region": "x", "best region for each part": "+"})

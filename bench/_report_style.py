@@ -77,4 +77,8 @@ def legend(figure: Figure, found: dict[str, Style], *, line: bool = False, more:
         Line2D([], [], color=INK, linestyle="none", marker=shape, markersize=9, markeredgewidth=1.5, label=name)
         for name, shape in (more or {}).items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), fontsize=10, frameon=False, handlelength=3.2)
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    room = int(figure.get_figwidth() / (0.085 * longest + 0.85))  # inches a letter, and beside the text
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=max(1, min(room, len(handles))), fontsize=10, frameon=False, handlelength=3.2
+    )

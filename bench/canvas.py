@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 110
-"""Dots an inch of every PNG."""
+"""Dots an inch of every PNG and JPEG."""
 INK, PALE = "#222222", "#8a8a8a"
 FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "Arial Unicode MS")
 """Where a letter is looked for, in this order, among those that are installed."""
@@ -30,7 +30,7 @@ def plain(text: str) -> str:
 
 @contextmanager
 def drawing(width: float, height: float, *paths: Path) -> Iterator[Figure]:
-    """A figure of so many inches, in the common style, that is written to `paths`: .png or .svg, each whole or not at all.
+    """A figure of so many inches, in the common style, that is written to `paths`: each whole or not at all: .svg, .jpg, or .png.
 
     An SVG keeps its text as text, to be searched and read aloud; it bears no date.
     """
@@ -67,6 +67,9 @@ def _write(figure: Figure, path: Path) -> None:
         if path.suffix == ".svg":
             canvas: Any = FigureCanvasSVG(figure)
             canvas.print_svg(unfinished, metadata={"Date": None, "Creator": None})
+        elif path.suffix == ".jpg":
+            canvas = FigureCanvasAgg(figure)
+            canvas.print_jpg(unfinished, pil_kwargs={"quality": 85, "optimize": True})
         else:
             canvas = FigureCanvasAgg(figure)
             canvas.print_png(unfinished, metadata={"Software": None})

@@ -84,6 +84,8 @@ class Dataset(ABC):
     Config: ClassVar[type[DataOptions]] = DataOptions
     """The data set's own knobs, set with `--set data.<knob>=<value>`."""
     citation: ClassVar[str]
+    free: ClassVar[bool] = False
+    """Whether its images may be shown to anyone: reports show those of other sets only where they are asked to."""
     default_preset: ClassVar[str] = "paper"
     """The model preset a run takes when it names none (and the model has it)."""
     official: ClassVar[Mapping[SplitName, Counts]] = {}
@@ -276,6 +278,17 @@ class TextImageModel(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, already weighted; the engine sums them."""
+
+    def attention(self, captions: Features, images: Features) -> Tensor | None:
+        """(N, P, R) how each phrase of N captions attends to the R tokens of N images, row with row; None: the model does no such thing.
+
+        A phrase's weights sum to one; those of an empty slot are zero.
+        """
+        return None
+
+    def token_boxes(self) -> tuple[Box, ...] | None:
+        """Where the R image tokens of `attention` lie; None: they lie nowhere."""
+        return None
 
     def mixing(self) -> dict[str, float] | None:
         """Fixed weights of the components of `similarities`, by name; None: the harness tunes them on val."""

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pandas as pd
 import torch
 from torch import Tensor
 
-from bench import checkpoint, per_query, record, registry
+from bench import attention, checkpoint, per_query, record, registry, tables
 from bench._overlap import overlap
 from bench.config import RunConfig
 from bench.contracts import Dataset, SplitName, Track, Vocabulary, silently
@@ -46,16 +47,35 @@ class Evaluated:
         """Queries whose outcome hung on the order of ties."""
         return {direction: int(ranking.tied.sum()) for direction, ranking in self.rankings.items()}
 
-    def write_per_query(self, folder: Path, selected: Selected, track: Track) -> list[Path]:
-        """What each query obtained, text to image and image to text (`bench/per_query.py`); the files written."""
-        split, dataset = self.data.split, selected.materials.dataset
-        camera, own = dataset.camera, dataset.columns("test") if selected.config.limit is None else {}
-        found = per_query.text_to_image(split, self.rankings["t2i"], self._nearest(selected, track=track), camera)
-        tables: dict[Direction, pd.DataFrame] = {
-            "t2i": per_query.with_columns(found, own),
-            "i2t": per_query.image_to_text(split, self.rankings["i2t"], camera),
+    def write_tables(self, folder: Path, selected: Selected, track: Track) -> list[Path]:
+        """What each query obtained (`bench/per_query.py`) and what phrases attend to (`bench/attention.py`); the files written."""
+        split, camera, near = self.data.split, selected.materials.dataset.camera, self._nearest(selected, track=track)
+        own = selected.materials.dataset.columns(self._name) if selected.config.limit is None else {}
+        made = {
+            per_query.FILES["t2i"]: per_query.text_to_image(split, self.rankings["t2i"], near, camera, own),
+            per_query.FILES["i2t"]: per_query.image_to_text(split, self.rankings["i2t"], camera),
+            attention.FILE: self._attended(selected),
         }
-        return [per_query.write(table, folder / per_query.FILES[direction]) for direction, table in tables.items()]
+        return [tables.write(table, folder / name) for name, table in made.items() if table is not None]
+
+    def _attended(self, selected: Selected) -> pd.DataFrame | None:
+        if selected.model.token_boxes() is None:
+            return None
+        dataset, name = selected.materials.dataset, self._name
+        split, texts = self.data.split, [caption.text for caption in self.data.split.captions]
+        return attention.attended(
+            selected.model,
+            self.embedded,
+            split=split,
+            phrases=selected.materials.phrases(texts),
+            truth=attention.restricted(dataset.grounding(name), dataset.split(name), split),
+            options=selected.config.evaluation,
+            device=selected.engine.device,
+        )
+
+    @property
+    def _name(self) -> SplitName:
+        return cast(SplitName, self.data.split.name)
 
     def sheet_rows(self, selected: Selected) -> list[RetrievalRow]:
         """Queries spread evenly over the split, each with its nearest images."""
@@ -185,6 +205,14 @@ def evaluate_saved(
         "overlap": seen,
     }
     return RunResult(file.parent, result)
+
+
+def remake_tables(path: Path, reporter: Reporter, *, data_root: Path | None = None, device: str = "auto") -> list[Path]:
+    """Write a run's tables (`Evaluated.write_tables`) anew from its best checkpoint: for a run that left none, or fewer. The files."""
+    file = best_checkpoint(path)
+    selected = saved(file, reporter, dataset=None, overrides=[], data_root=data_root, device=device, limit=None)
+    evaluated = evaluate(selected, selected.materials.encoded("test"), reporter)
+    return evaluated.write_tables(file.parent.parent, selected, reporter.track)
 
 
 def last_checkpoint(path: Path) -> Path:

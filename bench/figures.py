@@ -159,7 +159,7 @@ def _row(figure: Figure, grid: GridSpec, row: int, query: RetrievalRow) -> None:
     text.text(
         0.0,
         0.98,
-        _wrapped(query.caption) or "(empty caption)",
+        wrapped(query.caption) or "(empty caption)",
         transform=text.transAxes,
         va="top",
         fontsize=10.5,
@@ -176,21 +176,21 @@ def _row(figure: Figure, grid: GridSpec, row: int, query: RetrievalRow) -> None:
 
 def _picture(axes: Axes, path: Path, label: str, colour: str, frame: float) -> None:
     """An image in a frame with a label above; a grey box that says so where there is none."""
-    pixels = _pixels(path)
+    picture = pixels(path)
     axes.set(xticks=[], yticks=[])
     axes.set_title(label, fontsize=10, color=INK if colour == PALE else colour, pad=5)
     for spine in axes.spines.values():
         spine.set(visible=True, edgecolor=colour, linewidth=frame)
-    if pixels is None:
+    if picture is None:
         axes.set_facecolor("#d9d9d9")
         axes.set_box_aspect(2)
         note = "no image:\n" + textwrap.fill(plain(path.name), 12, max_lines=4, placeholder="…")
         axes.text(0.5, 0.5, note, transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color=INK)
     else:
-        axes.imshow(pixels, interpolation="lanczos")
+        axes.imshow(picture, interpolation="lanczos")
 
 
-def _pixels(path: Path) -> Any | None:
+def pixels(path: Path) -> Any | None:
     """(H, W, 3) uint8, at most 400 pixels high; None if the file cannot be read as an image."""
     import numpy
     from PIL import Image
@@ -205,7 +205,8 @@ def _pixels(path: Path) -> Any | None:
         return None
 
 
-def _wrapped(caption: str) -> str:
+def wrapped(caption: str, letters: int = CAPTION_LETTERS) -> str:
+    """A caption in at most CAPTION_LINES lines of about so many letters; wide ones count for two."""
     wide = any(east_asian_width(letter) in "WF" for letter in caption)
-    room = CAPTION_LETTERS // 2 if wide else CAPTION_LETTERS
+    room = letters // 2 if wide else letters
     return textwrap.fill(plain(caption), room, max_lines=CAPTION_LINES, placeholder=" …")

@@ -12,7 +12,7 @@
 | `nearest` | paths of the NEAREST images that are ranked first (all, of a smaller gallery), nearest first |
 | `nearest_match`, `nearest_similarity` | whether each of them is a match; its similarity under the run's mixing, float32 |
 
-A data set's own columns (`Dataset.columns`) follow, as text.
+Further columns are the data set's own (`Dataset.columns`), as text; those of a split that was cut by `--limit` are left out.
 
 `per_query_i2t.parquet` has a row an image-to-text query: `query`, `image`, `pid`, `camera`, `matches`, `first_match`, `AP`, `INP`,
 `tied`, with captions as the gallery. Paths are relative to the split's root.
@@ -20,6 +20,7 @@ A data set's own columns (`Dataset.columns`) follow, as text.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,11 +31,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bench import checkpoint
+from bench import tables
 from bench.config import EvaluationOptions
 from bench.contracts import Split, TextImageModel, Track, silently
 from bench.engine import Direction, Embedded, Mixing, mix, similarities
-from bench.errors import UsageError
 from bench.metrics import Ranking, blocks
 
 NEAREST = 10
@@ -79,12 +79,14 @@ def nearest(
     return Nearest(images, values)
 
 
-def text_to_image(split: Split, ranking: Ranking, near: Nearest, camera: Camera) -> pd.DataFrame:
-    """The table of `per_query.parquet`."""
+def text_to_image(
+    split: Split, ranking: Ranking, near: Nearest, camera: Camera, columns: Mapping[str, Sequence[Any]] | None = None
+) -> pd.DataFrame:
+    """The table of `per_query.parquet`. `columns`: the data set's own; a name that the table has already is left out."""
     owners = [caption.image for caption in split.captions]
     match = split.image_pids[near.images] == split.caption_pids[:, None]  # (Q, K)
     paths = [image.path for image in split.images]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "query": range(len(owners)),
             "caption": [caption.text for caption in split.captions],
@@ -96,12 +98,10 @@ def text_to_image(split: Split, ranking: Ranking, near: Nearest, camera: Camera)
             "nearest_similarity": list(near.similarities.numpy()),
         }
     )
-
-
-def with_columns(table: pd.DataFrame, own: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """The table with the data set's own columns, as text; a name that is taken stays the table's."""
-    new = {name: [None if value is None else str(value) for value in values] for name, values in own.items() if name not in table}
-    return table.assign(**{name: pd.array(values, dtype="str") for name, values in new.items()})
+    for name, values in (columns or {}).items():
+        if name not in table:
+            table[name] = pd.array([None if value is None else str(value) for value in values], dtype="str")
+    return table
 
 
 def image_to_text(split: Split, ranking: Ranking, camera: Camera) -> pd.DataFrame:
@@ -131,18 +131,12 @@ def _outcomes(ranking: Ranking) -> dict[str, Any]:
     }
 
 
-def write(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table whole or not at all; where it is."""
-    half = path.with_name(f".{path.name}.tmp")
-    table.to_parquet(half, index=False)
-    checkpoint.replace(half, path)
-    return path
+def located(root: Path, path: str) -> Path:
+    """Where a table's image lies. A path that leads out of `root` is taken for a file that is not there."""
+    leads_out = os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir
+    return root / "outside" if leads_out else root / path
 
 
 def read(folder: Path, direction: Direction = "t2i") -> pd.DataFrame:
     """A run's table. UsageError where there is none that can be read."""
-    file = folder / FILES[direction]
-    try:
-        return pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {file} ({' '.join(str(error).split()):.200}); run it again with --resume never") from error
+    return tables.read(folder / FILES[direction])

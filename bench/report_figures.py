@@ -10,10 +10,10 @@ costs its figure, and nothing else.
 | `differences` | first, second, metric, difference, low, high: first minus second, in points |
 | `rank_curves` | model, k, R, low, high |
 | `history` | model, seed, epoch, R1, mAP: val, text to image |
-| `cost` | model, R1, low, high, and what `bench/cost.py` measures: parameters, flops, ms_image, ms_caption, ms_search, index_bytes, peak_mib |
+| `cost` | model, R1, low, high, and the keys of `bench/cost.py` |
 | `heat` | row, column, value |
 | `breakdown` | by, group, model, queries, identities, R1, low, high (`bench/breakdown.py`) |
-| `pointing` | model, part, phrases, identities, accuracy, low, high, chance, constant (`bench/grounding.py`) |
+| `pointing` | `bench/pointing.py` |
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def _leave(
 ) -> None:
     """The finished record is put in its place last: after a kill before that, the same command does what is left."""
     checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(values) + "\n" for values in selected.course.history))
-    tables = test.write_per_query(folder, selected, reporter.track)
+    tables = test.write_tables(folder, selected, reporter.track)
     figures = _draw(folder / "figures", result, selected, val, test, reporter)
     finished = record.write(folder / ".finished", result)
     tracker.metrics(_final_metrics(result), step=result["selected_epoch"])

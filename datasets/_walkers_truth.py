@@ -75,7 +75,9 @@ def _box(pixels: Sequence[int], width: int, height: int) -> Box:
 def twins(truth: Truth, split: str) -> list[Twins]:
     """The near twins of a split, each pair once, and the attribute in which they differ."""
     of_split = {int(pid): identity for pid, identity in truth["identities"].items() if identity["split"] == split}
-    pairs = [(pid, identity["twin"]) for pid, identity in sorted(of_split.items()) if pid < (identity["twin"] or 0)]
+    pairs = [
+        (pid, identity["twin"]) for pid, identity in sorted(of_split.items()) if identity["twin"] is not None and pid < identity["twin"]
+    ]
     return [Twins(one, other, _difference(of_split[one]["attributes"], of_split[other]["attributes"])) for one, other in pairs]
 
 

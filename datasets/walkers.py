@@ -71,6 +71,7 @@ class Walkers(Dataset):
 
     Config = WalkersOptions
     citation = "Drawn by this project (datasets/walkers.py): no photograph, no person, no third party's data. Free to use with it."
+    free: ClassVar[bool] = True
     default_preset: ClassVar[str] = "small"
 
     config: WalkersOptions

@@ -168,7 +168,7 @@ def test_dollars_are_drawn_as_dollars(tmp_path: Path, images: list[Path]) -> Non
 
 @pytest.mark.parametrize("caption", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_caption_stays_in_its_place(caption: str) -> None:
-    lines = figures._wrapped(caption).split("\n")
+    lines = figures.wrapped(caption).split("\n")
     assert len(lines) <= figures.CAPTION_LINES
     assert max(map(len, lines)) <= figures.CAPTION_LETTERS
     assert all(line.isprintable() for line in lines)

@@ -15,7 +15,8 @@ from bench.contracts import Features, ImageRecord, Split
 from bench.engine import Embedded
 from bench.errors import UsageError
 from bench.metrics import rank
-from bench.per_query import image_to_text, nearest, read, text_to_image, write
+from bench.per_query import image_to_text, located, nearest, read, text_to_image
+from bench.tables import write
 from tests.toys import toy_config, toy_materials
 
 CPU = torch.device("cpu")
@@ -138,3 +139,10 @@ class TestTables:
             (tmp_path / "per_query.parquet").write_bytes(content)
         with pytest.raises(UsageError, match=r"cannot read .*per_query\.parquet"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../b.png", "/etc/a.png", "a/../../b.png", "..", "a\\..\\b.png"])
+def test_no_path_leads_out_of_the_root(path: str) -> None:
+    assert located(Path("/data/imgs"), path).is_relative_to("/data/imgs")
+    assert ".." not in located(Path("/data/imgs"), path).parts
+    assert located(Path("/data/imgs"), "cam_a/..b.png") == Path("/data/imgs/cam_a/..b.png")

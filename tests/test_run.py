@@ -85,6 +85,7 @@ def test_the_folder_holds_what_was_promised(whole: Whole) -> None:
         "metrics.jsonl",
         "per_query.parquet",
         "per_query_i2t.parquet",
+        "attention.parquet",
         "figures/curves.png",
         "figures/retrieval.png",
         "checkpoints/best.safetensors",
@@ -177,7 +178,16 @@ def test_the_tracker_sees_the_run(whole: Whole) -> None:
     assert final["test/i2t/mAP"] == record["metrics"]["test"]["i2t"]["mAP"]
     assert final["selected/val/t2i/R1"] == record["metrics"]["val"]["t2i"]["R1"]
     assert {path.name for path, _ in tracker.artifacts} == {
-        *("config.yaml", "result.json", "metrics.jsonl", "per_query.parquet", "per_query_i2t.parquet", "curves.png", "retrieval.png")
+        *(
+            "config.yaml",
+            "result.json",
+            "metrics.jsonl",
+            "per_query.parquet",
+            "per_query_i2t.parquet",
+            "attention.parquet",
+            "curves.png",
+            "retrieval.png",
+        )
     }
     assert tracker.statuses == ["FINISHED"]
     assert tracker.datasets[0]["fingerprint"] == record["data"]["fingerprint"]
