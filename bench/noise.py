@@ -39,11 +39,10 @@ def account(dataset: Dataset) -> dict[str, Any] | None:
 class Noisy(Dataset):
     """A data set with moved train captions. Val, test and all else are the clean set's."""
 
-    citation = "that of the clean data set"
-
     def __init__(self, clean: Dataset) -> None:
         super().__init__(clean.root, clean.config)
         self.clean = clean
+        self.citation = getattr(clean, "citation", "")  # type: ignore[misc]
 
     def prepare(self, track: Track) -> None:
         self.clean.prepare(track)
