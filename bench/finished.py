@@ -6,12 +6,13 @@ A run is taken as it says it is: its `result.json` is checked, and what cannot b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pandas as pd
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench import record
@@ -20,7 +21,7 @@ from bench.errors import UsageError
 from bench.metrics import METRICS
 from bench.store import Store
 
-PER_QUERY, HISTORY = "per_query.parquet", "metrics.jsonl"
+PER_QUERY, HISTORY, CONFIG = "per_query.parquet", "metrics.jsonl", "config.yaml"
 OUTCOMES = {"R1": "first_match", "R5": "first_match", "R10": "first_match", "mAP": "AP", "mINP": "INP"}
 """The column of `per_query.parquet` that a metric is the mean of."""
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -99,6 +100,25 @@ class Finished:
             return [values for values in map(json.loads, lines) if isinstance(values, dict)]
         except (OSError, ValueError):
             return []
+
+    def options(self) -> dict[str, Any]:
+        """The run's configuration by dotted keys; {} where it cannot be read."""
+        try:
+            return dict(_flat(yaml.load((self.folder / CONFIG).read_text(encoding="utf-8"), Loader=_Loader), ""))
+        except (OSError, ValueError, AttributeError, yaml.YAMLError):
+            return {}
+
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""A safe loader; the one in C where there is one, since there may be a thousand files."""
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 class LeftOut(NamedTuple):

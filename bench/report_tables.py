@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from bench.metrics import METRICS
 from bench.report_data import Difference, ModelRow, Report, Section, Value
@@ -44,7 +47,15 @@ class Sheet:
 
 def sheets(section: Section) -> list[Sheet]:
     """All tables of a section that have a row."""
-    made = [scores(section), _intervals(section), differences(section), _discordances(section), _image_to_text(section), _cost(section)]
+    made = [
+        scores(section),
+        _intervals(section),
+        differences(section),
+        _discordances(section),
+        _image_to_text(section),
+        _pointing(section),
+        _cost(section),
+    ]
     return [sheet for sheet in [*made, _runs(section)] if sheet.rows]
 
 
@@ -151,6 +162,25 @@ def _image_to_text(section: Section) -> Sheet:
     about = "The transposed task: each image is a query, the captions are the gallery. Percent, mean ± standard deviation over seeds."
     rows = [[model.label, *(_score(model.i2t[m]) for m in METRICS)] for model in section.models]
     return _sheet("i2t", "Image to text", about, ("model", *METRICS), rows)
+
+
+def _pointing(section: Section) -> Sheet:
+    about = (
+        "Percent of phrases whose most attended region contains the centre of the part they speak of, where the truth is known. Chance: "
+        "uniform attention. One region: the most that pointing always at the same region reaches; a region for each part: the most that "
+        "knowing where parts lie reaches, without looking at the image."
+    )
+    frame = section.tables["pointing"].frame() if "pointing" in section.tables else pd.DataFrame()
+    rows = [
+        [row["model"], row["part"], f"{row['phrases']:,}", f"{row['accuracy']:.1f}", _range((row["low"], row["high"])), *_baselines(row)]
+        for row in frame.to_dict("records")
+    ]
+    columns = ("model", "part", "phrases", "accuracy", "95 % interval", "chance", "one region", "a region for each part")
+    return _sheet("pointing", "Does a phrase attend to the part it speaks of?", about, columns, rows, words=2)
+
+
+def _baselines(row: Mapping[Any, Any]) -> list[str]:
+    return [f"{row[name]:.1f}" for name in ("chance", "constant", "prior")]
 
 
 def _cost(section: Section) -> Sheet:

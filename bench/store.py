@@ -15,7 +15,7 @@ from bench.tracking import DEFAULT_URI, OPENING, UPLOAD, client, sqlite_file
 
 KIND = "bench.kind"
 """Tag of a run that is no run of a model: `report`."""
-FILES = ("result.json", "per_query.parquet", "metrics.jsonl", "config.yaml")
+FILES = ("result.json", "per_query.parquet", "attention.parquet", "metrics.jsonl", "config.yaml")
 PAGE = 500
 
 

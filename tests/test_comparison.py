@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from bench import report_frames, stats
 from bench.comparison import MOST, sections
@@ -137,6 +138,14 @@ def test_what_makes_numbers_less_comparable_is_said(tmp_path: Path) -> None:
     fake_run(tmp_path, model="region-phrase", environment={"git_commit": "d" * 40, "git_dirty": True, "hardware": {"cpu": "two"}})
     (only,) = made(tmp_path)
     assert sum(text in remark for remark in only.remarks for text in ("2 versions", "not committed", "different machines")) == 3
+
+
+def test_in_what_rows_of_one_model_differ_is_said(tmp_path: Path) -> None:
+    for digest, rate in (("aaaa", 0.1), ("bbbb", 0.2)):
+        told = {"train": {"lr": rate, "workers": len(digest + str(rate))}, "model": {"name": "acsa"}, "seed": 0}
+        (fake_run(tmp_path, config_hash=digest) / "config.yaml").write_text(yaml.safe_dump(told))
+    (only,) = made(tmp_path)
+    assert "acsa (small, aaaa), acsa (small, bbbb) differ in train.lr (0.1, 0.2)." in only.remarks
 
 
 def test_of_many_models_the_best_are_tested(tmp_path: Path) -> None:

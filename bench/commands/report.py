@@ -43,7 +43,7 @@ def report(
                 found = _found(experiment, results or [], Path(scratch), reporter)
                 place = out or Path("reports") / (found.runs[0].record.dataset if found.runs else "runs")
                 command = _command(experiment, results or [], place, title)
-                made = reports.build(found, reporter, title=title or _title(experiment, place), command=command)
+                made = reports.build(found, reporter, title=title or _title(experiment, place), command=command, folder=place)
             files = reports.write(made, place, reporter)
             if experiment is not None:
                 _keep(experiment, [*files, place / reports.FIGURES], reporter)
