@@ -299,7 +299,7 @@ class TestCommand:
         assert "acsa obtains an R1 of" in capsys.readouterr().out
         store = client(uri)
         experiment = store.get_experiment_by_name("tbps/walkers").experiment_id
-        reports = store.search_runs([experiment], "tags.`bench.kind` = 'report'")
+        reports = store.search_runs([experiment], "tags.kind = 'report'")
         assert {run.info.run_name for run in reports} == {"report"}
         assert {file.path for file in store.list_artifacts(reports[0].info.run_id)} >= {"index.html", "data.json", "figures"}
         assert json.loads((tmp_path / "out" / "data.json").read_text(encoding="utf-8"))["left_out"] == []
