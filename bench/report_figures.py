@@ -100,7 +100,7 @@ def draw(tables: Tables, folder: Path, track: Track = silently) -> list[Drawing]
         rows = _rows(name, tables.get(table))
         if len(rows):
             make(rows, (folder / f"{name}.svg", folder / f"{name}.png"))
-            drawn.append(Drawing(name, title, f"{title}. {how}"))
+            drawn.append(Drawing(name, title, f"{title.rstrip('?')}{'?' if title.endswith('?') else '.'} {how}"))
     return drawn
 
 
