@@ -150,12 +150,12 @@ def _sheets(
     number = {name: place for place, name in enumerate(outcomes, start=1)}
     for name, found in reporter.track(outcomes.items(), "sheets", len(outcomes)):
         table = found[0]
-        for kind, rows in (("sheet", retrievals.spread(len(table), SHEET)), ("worst", retrievals.worst(found)[:SHEET])):
+        for kind, rows in (("sheet", per_query.spread(len(table), SHEET)), ("worst", retrievals.worst(found)[:SHEET])):
             title = f"{name}: {'queries and their nearest images' if kind == 'sheet' else 'its worst failures'}"
             retrieval_sheet(retrievals.retrieval_rows(table, rows, root), path := folder / f"{kind}-{number[name]}.jpg", title=title)
             yield title, path
         if name in attended:
-            drawn = retrievals.attention_rows(attended[name][0], table, retrievals.spread(len(table), CAPTIONS), root)
+            drawn = retrievals.attention_rows(attended[name][0], table, per_query.spread(len(table), CAPTIONS), root)
             attention_sheet(drawn, path := folder / f"attention-{number[name]}.jpg", title=f"{name}: what phrases attend to")
             yield f"{name}: what phrases attend to", path
     for one, other in reporter.track(list(permutations(list(outcomes)[:FLIPPED], 2)), "flips"):

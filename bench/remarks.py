@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bench.finished import Finished
 from bench.report_data import ModelRow
+from bench.report_frames import INDIFFERENT
 
-INDIFFERENT = ("seed", "preset", "device", "data_root", "output_dir", "tracker", "evaluation.", "train.workers")
-"""Beginnings of options that do not tell rows apart."""
 SHOWN = 6
 """Options in which the rows of one model differ that are told."""
 Runs = Mapping[str, Sequence[Finished]]

@@ -12,10 +12,13 @@ from bench.breakdown import breakdown, rank_curves
 from bench.contracts import Track
 from bench.errors import UsageError
 from bench.finished import Finished
+from bench.heat import heat
 from bench.pointing import pointing
 from bench.report_data import Difference, ModelRow, Table
 from bench.stats import Identities
 
+INDIFFERENT = ("seed", "preset", "device", "data_root", "output_dir", "tracker", "evaluation.", "train.workers")
+"""Beginnings of options that do not tell rows apart."""
 FIGURED = 8
 """Models that figures show, the best by R1: more cannot be told apart by eye."""
 LETTERS = ("R1", "mAP", "mINP")
@@ -36,6 +39,7 @@ def tables(
         "differences": pd.DataFrame(_differences(differences, labels)),
         "history": pd.DataFrame(_history({label: runs[label] for label in labels})),
         "cost": pd.DataFrame(_cost(shown)),
+        "heat": heat([(m.model, runs[m.label][0].options(), _r1(m)) for m in models], INDIFFERENT),
     }
     if people is not None:
         frames |= _of_queries({label: runs[label] for label in labels}, people, track)
@@ -50,6 +54,12 @@ def _scores(models: Sequence[ModelRow]) -> Iterator[dict[str, object]]:
             yield {"model": model.label, "metric": metric, "seed": None, "value": value.mean, "low": low, "high": high}
             for run in model.runs:
                 yield {"model": model.label, "metric": metric, "seed": run.seed, "value": run.test[metric], "low": None, "high": None}
+
+
+def _r1(model: ModelRow) -> tuple[float, float | None, float | None]:
+    """Mean and interval."""
+    value = model.t2i["R1"]
+    return value.mean, *(value.over_identities or value.over_seeds or (None, None))
 
 
 def _differences(differences: Sequence[Difference], labels: Sequence[str]) -> Iterator[dict[str, object]]:
