@@ -38,12 +38,16 @@ class Rows(NamedTuple):
 
 
 def sections(runs: Sequence[Finished], track: Track = silently) -> tuple[Section, ...]:
-    """One section for all runs that may be compared; others never share a table. In the order of data set and size."""
-    apart: dict[tuple[Any, ...], list[Finished]] = defaultdict(list)
+    """One section for all runs that may be compared; others never share a table."""
+    return tuple(_section(group, track) for group in apart(runs))
+
+
+def apart(runs: Sequence[Finished]) -> list[list[Finished]]:
+    """Runs that may be compared together, in the order of data set and number."""
+    groups: dict[tuple[Any, ...], list[Finished]] = defaultdict(list)
     for run in runs:
-        apart[comparable(run)].append(run)
-    ordered = sorted(apart.items(), key=lambda item: (item[0][0], -len(item[1]), item[0]))
-    return tuple(_section(group, track) for _, group in ordered)
+        groups[comparable(run)].append(run)
+    return [group for _, group in sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1]), item[0]))]
 
 
 def comparable(run: Finished) -> tuple[Any, ...]:

@@ -85,6 +85,8 @@ class Finished:
     record: FinishedRecord
     ended: int = 0
     """Of two runs of one configuration and seed the later counts: milliseconds, or nanoseconds of the file."""
+    study: str | None = None
+    """The study that made the run, where the store tells."""
 
     def outcomes(self) -> pd.DataFrame | None:
         """`image`, `pid` and the outcomes of each text-to-image query of test; None where there are none that can be read."""
@@ -135,7 +137,7 @@ class Found:
     runs: list[Finished] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def add(self, name: str, folder: Path, ended: int = 0) -> None:
+    def add(self, name: str, folder: Path, ended: int = 0, study: str | None = None) -> None:
         """Take the run in a folder, or say why not."""
         try:
             content = record.read(folder)
@@ -143,7 +145,7 @@ class Found:
                 raise UsageError(f"no {record.RESULT}")
             if not content.get("finished"):
                 raise UsageError("not finished")
-            self.runs.append(Finished(name, folder, FinishedRecord.model_validate(content), ended))
+            self.runs.append(Finished(name, folder, FinishedRecord.model_validate(content), ended, study))
         except UsageError as error:
             self.left_out.append(LeftOut(name, str(error).partition("; the run begins anew")[0]))
         except ValidationError as error:
@@ -216,10 +218,10 @@ def in_store(experiment: str, results: Sequence[Path], scratch: Path, track: Tra
     for run in track(stored, f"read {experiment}", len(stored)):
         folder = store.folder(run, scratch)
         if (folder / record.RESULT).is_file() and (folder / PER_QUERY).is_file():
-            found.add(run.name, folder, run.ended)
+            found.add(run.name, folder, run.ended, run.study)
         else:
             missing.append((run, folder))
     here = {id_: folder for root in results for id_, folder in by_store_id(root, [run.run_id for run, _ in missing]).items()}
     for run, folder in missing:
-        found.add(run.name, here.get(run.run_id, folder), run.ended)
+        found.add(run.name, here.get(run.run_id, folder), run.ended, run.study)
     return found.latest()

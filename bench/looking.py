@@ -16,7 +16,7 @@ import yaml
 
 from bench import attention, browse, per_query, registry, report_figures, retrievals, tables
 from bench.attention_sheet import attention_sheet
-from bench.comparison import comparable, label
+from bench.comparison import apart, label
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.evaluation import remake_tables
@@ -46,11 +46,11 @@ class Looked:
 
 
 def groups(runs: Sequence[Finished]) -> Iterator[Runs]:
-    """The runs that may be compared, by the name of their row (as in a report), the best first; in the order of a report's sections."""
-    apart: dict[tuple[object, ...], dict[tuple[str, str], list[Finished]]] = defaultdict(lambda: defaultdict(list))
-    for run in sorted(runs, key=lambda run: run.record.seed):
-        apart[comparable(run)][run.record.model, run.record.config_hash].append(run)
-    for _, rows in sorted(apart.items(), key=lambda item: (item[0][0], -sum(map(len, item[1].values())), item[0])):  # as in a report
+    """The runs that may be compared, by the name of their row, the best first; in the order of a report's sections."""
+    for group in apart(runs):
+        rows: dict[tuple[str, str], list[Finished]] = defaultdict(list)
+        for run in sorted(group, key=lambda run: run.record.seed):
+            rows[run.record.model, run.record.config_hash].append(run)
         labels = label(rows)
         best = sorted(rows, key=lambda key: (-_mean_r1(rows[key]), labels[key]))[:MODELS]
         yield {labels[key]: rows[key] for key in best}

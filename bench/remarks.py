@@ -21,6 +21,9 @@ def remarks(runs: Runs, silent: Sequence[str], models: Sequence[ModelRow], most:
         yield f"Tested against each other are the {most} models with the highest R1, of {len(models)}."
     if single := sorted(model.label for model in models if len(model.runs) == 1):
         yield f"One seed only, so that nothing is known of what another would obtain: {_listed(single)}."
+    if searched := {label: study for label, group in runs.items() if (study := group[0].study) is not None}:
+        told = _listed(f"{label} (study {study})" for label, study in searched.items())
+        yield f"Found by a search on val: {told}. Rows that were not searched for, or not as long, are at a disadvantage."
     yield from _options(runs)
     commits = {run.commit for model in models for run in model.runs}
     if len(commits) > 1:

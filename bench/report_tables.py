@@ -67,8 +67,8 @@ def _sheet(key: str, title: str, about: str, columns: Sequence[str], rows: Itera
 def scores(section: Section) -> Sheet:
     """The main table."""
     about = "Percent, mean ± standard deviation over seeds. Models with a letter in common cannot be told apart by that metric."
-    rows = [[model.label, configuration(model), str(len(model.runs)), *(_score(model.t2i[m]) for m in METRICS)] for model in section.models]
-    return _sheet("scores", "Text to image", about, ("model", "configuration", "seeds", *METRICS), rows, words=2)
+    rows = [[model.label, *(_score(model.t2i[m]) for m in METRICS), len(model.runs), configuration(model)] for model in section.models]
+    return _sheet("scores", "Text to image", about, ("model", *METRICS, "seeds", "configuration"), rows)
 
 
 def _score(value: Value) -> Cell:
@@ -96,7 +96,8 @@ def _intervals(section: Section) -> Sheet:
 
 
 def _range(told: tuple[float, float] | None) -> str:
-    return "–" if told is None else f"{_plain(told[0])} to {_plain(told[1])}"
+    """An interval of a percentage: what reaches beyond 0 and 100 is cut (few seeds leave t intervals that do)."""
+    return "–" if told is None else f"{_plain(max(0.0, told[0]))} to {_plain(min(100.0, told[1]))}"
 
 
 def _plain(value: float) -> str:
@@ -112,7 +113,7 @@ def differences(section: Section) -> Sheet:
         "all pairs of a metric. Smallest: the true difference that is found with a probability of 80 %, by this test set however many "
         "seeds are run, and with the seeds that were run."
     )
-    columns = ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "better", "smallest", "smallest, these seeds")
+    columns = ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "better", "smallest", "smallest, seeds")
     return _sheet("differences", f"Differences{few}", about, columns, [_difference(d) for d in shown], words=3)
 
 

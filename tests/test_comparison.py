@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -146,6 +147,16 @@ def test_in_what_rows_of_one_model_differ_is_said(tmp_path: Path) -> None:
         (fake_run(tmp_path, config_hash=digest) / "config.yaml").write_text(yaml.safe_dump(told))
     (only,) = made(tmp_path)
     assert "acsa (small, aaaa), acsa (small, bbbb) differ in train.lr (0.1, 0.2)." in only.remarks
+
+
+def test_what_a_search_has_found_is_said(tmp_path: Path) -> None:
+    fake_run(tmp_path)
+    fake_run(tmp_path, model="region-phrase")
+    runs = [replace(run, study="wide" if run.record.model == "acsa" else None) for run in in_folders([tmp_path]).runs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_frames, "tables", lambda *_: {})
+        (only,) = sections(runs)
+    assert any(remark.startswith("Found by a search on val: acsa (study wide). ") for remark in only.remarks)
 
 
 def test_of_many_models_the_best_are_tested(tmp_path: Path) -> None:

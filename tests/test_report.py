@@ -299,10 +299,18 @@ class TestCommand:
         assert "acsa obtains an R1 of" in capsys.readouterr().out
         store = client(uri)
         experiment = store.get_experiment_by_name("tbps/walkers").experiment_id
-        reports = store.search_runs([experiment], "tags.`bench.kind` = 'report'")
+        reports = store.search_runs([experiment], "tags.kind = 'report'")
         assert {run.info.run_name for run in reports} == {"report"}
         assert {file.path for file in store.list_artifacts(reports[0].info.run_id)} >= {"index.html", "data.json", "figures"}
         assert json.loads((tmp_path / "out" / "data.json").read_text(encoding="utf-8"))["left_out"] == []
+
+    def test_a_data_set_of_any_name_has_its_report_below_reports(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake_run(tmp_path / "runs", dataset="../../evil/<x>")
+        (tmp_path / "a" / "b").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "a" / "b")
+        assert main(["report", "--results", "../../runs"]) == 0
+        assert [path.name for path in (tmp_path / "a" / "b" / "reports").iterdir()] == ["evil-x"]
+        assert {path.name for path in tmp_path.iterdir()} == {"a", "runs"}
 
     @pytest.mark.parametrize("arguments", [[], ["--experiment", "x", "--from", "y"], ["--results", "x", "--from", "y"]])
     def test_one_source_is_asked_for(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
