@@ -54,10 +54,10 @@ def test_a_trials_numbers_are_kept_and_its_weights_are_not(unbroken: Searching) 
 def test_a_search_cannot_open_test(tmp_path: Path) -> None:
     (search,) = searches(write(tmp_path, dataset="toy-whole"))
     materials = gather(search.base, Silent(), tmp_path / "tokenizer", with_test=False)
-    for ask in (materials.split, materials.encoded, materials.captions, materials.dataset.split):
+    dataset = materials.dataset
+    for ask in (materials.split, materials.encoded, materials.captions, dataset.split, dataset.ceiling, dataset.grounding, dataset.columns):
         with pytest.raises(RunFailed, match="never opens the test split"):
             ask("test")
-    assert materials.dataset.ceiling("test") is None
     assert gather(search.base, Silent(), tmp_path / "tokenizer").split("test").n_identities == 5
 
 
@@ -127,12 +127,11 @@ def test_a_study_in_which_all_fails_ends(tmp_path: Path) -> None:
 
 
 def test_pruned_trials_do_not_count_and_say_why(tmp_path: Path) -> None:
-    space = {"train.lr": {"choices": [1e-5, 0.05]}}
-    pruner = {"name": "median", "startup": 2, "warmup": 2}
-    searching = conducted(write(tmp_path, space=space, pruner=pruner, sampler={"name": "random"}, budget={"trials": 4}))
+    pruner = {"name": "median", "startup": 2, "warmup": 1}
+    searching = conducted(write(tmp_path, pruner=pruner, sampler={"name": "random"}, budget={"trials": 5}))
     rows = searching.rows()
     pruned = [row for row in rows if row.state == "pruned"]
-    assert sum(row.state == "complete" for row in rows) == 4
+    assert sum(row.state == "complete" for row in rows) == 5
     assert pruned
     assert all(row.epochs < 4 and "below the median of the others" in row.reason for row in pruned)
 
