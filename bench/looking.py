@@ -16,7 +16,7 @@ import yaml
 
 from bench import attention, browse, per_query, registry, report_figures, retrievals, tables
 from bench.attention_sheet import attention_sheet
-from bench.comparison import comparable, label
+from bench.comparison import apart, label
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.evaluation import remake_tables
@@ -46,11 +46,11 @@ class Looked:
 
 
 def groups(runs: Sequence[Finished]) -> Iterator[Runs]:
-    """The runs that may be compared, by the name of their row (as in a report), the best first."""
-    apart: dict[tuple[object, ...], dict[tuple[str, str], list[Finished]]] = defaultdict(lambda: defaultdict(list))
-    for run in sorted(runs, key=lambda run: run.record.seed):
-        apart[comparable(run)][run.record.model, run.record.config_hash].append(run)
-    for rows in apart.values():
+    """The runs that may be compared, by the name of their row, the best first; in the order of a report's sections."""
+    for group in apart(runs):
+        rows: dict[tuple[str, str], list[Finished]] = defaultdict(list)
+        for run in sorted(group, key=lambda run: run.record.seed):
+            rows[run.record.model, run.record.config_hash].append(run)
         labels = label(rows)
         best = sorted(rows, key=lambda key: (-_mean_r1(rows[key]), labels[key]))[:MODELS]
         yield {labels[key]: rows[key] for key in best}
@@ -67,7 +67,7 @@ def look(runs: Runs, folder: Path, reporter: Reporter, *, with_images: bool = Fa
     """
     outcomes = {name: [_outcomes(run, reporter, data_root) for run in group] for name, group in runs.items()}
     _same_queries(outcomes)
-    attended = _attended({name: [attention.read(run.folder) for run in group] for name, group in runs.items()})
+    attended = {name: found for name, group in runs.items() if (found := _attended(group, reporter, data_root))}
     first = next(iter(runs.values()))[0]
     root = _image_root(first, data_root) if with_images or _free(first) else None
     page = browse.write(
@@ -93,8 +93,7 @@ def _outcomes(run: Finished, reporter: Reporter, data_root: Path | None) -> pd.D
     except UsageError:
         table = pd.DataFrame()
     if "nearest" not in table:
-        reporter.note(f"{run.name}: making its tables from its checkpoint")
-        remake_tables(run.folder, reporter, data_root=data_root)
+        _remake(run, reporter, data_root)
         table = per_query.read(run.folder)
     return table
 
@@ -107,9 +106,21 @@ def _same_queries(outcomes: Mapping[str, Sequence[pd.DataFrame]]) -> None:
             raise UsageError(f"{name} was evaluated on other queries than the first model; look at them one by one")
 
 
-def _attended(found: Mapping[str, Sequence[pd.DataFrame | None]]) -> dict[str, list[pd.DataFrame]]:
-    """The attention tables of the models whose every run left one."""
-    return {name: [table for table in group if table is not None] for name, group in found.items() if all(t is not None for t in group)}
+def _attended(runs: Sequence[Finished], reporter: Reporter, data_root: Path | None) -> list[pd.DataFrame]:
+    """A model's attention tables, made anew where only some runs left one; none where none did: the model does not attend."""
+    found = [attention.read(run.folder) for run in runs]
+    if all(table is None for table in found):
+        return []
+    for place, run in enumerate(runs):
+        if found[place] is None:
+            _remake(run, reporter, data_root)
+            found[place] = attention.read(run.folder)
+    return [table for table in found if table is not None]
+
+
+def _remake(run: Finished, reporter: Reporter, data_root: Path | None) -> None:
+    reporter.note(f"{run.name}: making its tables from its checkpoint")
+    remake_tables(run.folder, reporter, data_root=data_root)
 
 
 def _free(run: Finished) -> bool:
@@ -150,12 +161,12 @@ def _sheets(
     number = {name: place for place, name in enumerate(outcomes, start=1)}
     for name, found in reporter.track(outcomes.items(), "sheets", len(outcomes)):
         table = found[0]
-        for kind, rows in (("sheet", retrievals.spread(len(table), SHEET)), ("worst", retrievals.worst(found)[:SHEET])):
+        for kind, rows in (("sheet", per_query.spread(len(table), SHEET)), ("worst", retrievals.worst(found)[:SHEET])):
             title = f"{name}: {'queries and their nearest images' if kind == 'sheet' else 'its worst failures'}"
             retrieval_sheet(retrievals.retrieval_rows(table, rows, root), path := folder / f"{kind}-{number[name]}.jpg", title=title)
             yield title, path
         if name in attended:
-            drawn = retrievals.attention_rows(attended[name][0], table, retrievals.spread(len(table), CAPTIONS), root)
+            drawn = retrievals.attention_rows(attended[name][0], table, per_query.spread(len(table), CAPTIONS), root)
             attention_sheet(drawn, path := folder / f"attention-{number[name]}.jpg", title=f"{name}: what phrases attend to")
             yield f"{name}: what phrases attend to", path
     for one, other in reporter.track(list(permutations(list(outcomes)[:FLIPPED], 2)), "flips"):

@@ -11,7 +11,7 @@ costs its figure, and nothing else.
 | `rank_curves` | model, k, R, low, high |
 | `history` | model, seed, epoch, R1, mAP: val, text to image |
 | `cost` | model, R1, low, high, and the keys of `bench/cost.py` |
-| `heat` | row, column, value |
+| `heat` | row, column, value; where known panel, low, high |
 | `breakdown` | by, group, model, queries, identities, R1, low, high (`bench/breakdown.py`) |
 | `pointing` | `bench/pointing.py` |
 """
@@ -26,11 +26,12 @@ import pandas as pd
 
 from bench import _report_bars as bars
 from bench import _report_lines as lines
+from bench._report_style import Styles, styles
 from bench.canvas import plain
 from bench.contracts import Track, silently
 
 Tables = Mapping[str, pd.DataFrame]
-Draw = Callable[[pd.DataFrame, tuple[Path, Path]], None]
+Draw = Callable[[pd.DataFrame, tuple[Path, Path], Styles], None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ FIGURES: Mapping[str, tuple[str, str, str, Draw]] = {
         lines.learning,
     ),
     "cost": ("cost", "Cost against accuracy", f"Further left is cheaper, further up is better. {_INTERVAL}.", bars.cost),
-    "heat": ("heat", "Scales", "R1 of each combination; darker is higher.", lines.heat),
+    "heat": ("heat", "What each combination obtains", "Test R1, mean over seeds, and its 95 % interval; darker is higher.", lines.heat),
     "attributes": (
         "breakdown",
         "R1 by what a caption names",
@@ -86,7 +87,8 @@ FIGURES: Mapping[str, tuple[str, str, str, Draw]] = {
     "pointing": (
         "pointing",
         "Does a phrase attend to the part it speaks of?",
-        f"{_INTERVAL}; beside each part its phrases and identities.",
+        f"{_INTERVAL}; beside each part its phrases and identities. Black: what uniform attention reaches, what pointing always at one "
+        "region reaches at most, and at one region for each part.",
         bars.pointing,
     ),
 }
@@ -94,14 +96,21 @@ FIGURES: Mapping[str, tuple[str, str, str, Draw]] = {
 
 
 def draw(tables: Tables, folder: Path, track: Track = silently) -> list[Drawing]:
-    """Draw all figures that the tables allow into `folder`; what was drawn, in the order of FIGURES."""
+    """Draw all figures that the tables allow into `folder`; what was drawn, in the order of FIGURES. A model looks alike in all of them."""
+    found = styles(_models(tables))
     drawn = []
     for name, (table, title, how, make) in track(FIGURES.items(), "figures", len(FIGURES)):
         rows = _rows(name, tables.get(table))
         if len(rows):
-            make(rows, (folder / f"{name}.svg", folder / f"{name}.png"))
-            drawn.append(Drawing(name, title, f"{title}. {how}"))
+            make(rows, (folder / f"{name}.svg", folder / f"{name}.png"), found)
+            drawn.append(Drawing(name, title, f"{title}{'' if title.endswith('?') else '.'} {how}"))
     return drawn
+
+
+def _models(tables: Tables) -> list[str]:
+    """All models, in the order of the figures that name them, whatever the order of the tables."""
+    told = (tables[table] for table, *_ in FIGURES.values() if table in tables)
+    return [plain(str(model)) for table in told if "model" in table for model in table["model"]]
 
 
 def _rows(name: str, table: pd.DataFrame | None) -> pd.DataFrame:
@@ -109,7 +118,7 @@ def _rows(name: str, table: pd.DataFrame | None) -> pd.DataFrame:
     if table is None or table.empty:
         return pd.DataFrame()
     rows = table.copy()
-    for column in ("model", "first", "second", "group", "row", "column", "part"):
+    for column in ("model", "first", "second", "group", "panel", "row", "column", "part"):
         if column in rows:
             rows[column] = [plain(str(value)) for value in rows[column]]
     if name in ("attributes", "captions"):

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from bench import report_tables as tables
-from bench.report_data import Report, Section
+from bench.report_data import Difference, PublishedRow, Report, Section
 from bench.report_tables import Cell, Sheet
 
 # ----------------------------------------------------------------------------------------------------------- Markdown
@@ -42,6 +42,8 @@ def _section(section: Section) -> Iterator[str]:
     yield from (f"- {md(sentence)}" for sentence in section.statements)
     if section.remarks:
         yield from ("", "To mind:", "", *(f"- {md(remark)}" for remark in section.remarks))
+    if section.look:
+        yield from ("", f"[Look through what the models retrieve]({section.look})")
     for sheet in tables.sheets(section):
         yield from _sheet(sheet)
 
@@ -70,15 +72,20 @@ def md(text: str) -> str:
 # -------------------------------------------------------------------------------------------------------------- LaTeX
 
 
+MANY_ROWS = 40
+"""Rows beyond which a table breaks over pages."""
+
+
 def latex(report: Report) -> str:
     r"""Tables for a paper, to be taken in with `\input`: scores and differences of each section, and what others printed."""
-    parts = ["% \\usepackage{booktabs} and, for any letters, \\usepackage[T1]{fontenc} are all that these tables need."]
+    parts = ["% These tables need \\usepackage{booktabs,array,longtable} and, for any letters, \\usepackage[T1]{fontenc}."]
     parts += [f"% {_comment(line)}" for line in report.command.splitlines()]
     if warning := tables.warning(report):
         parts.append(f"% {_comment(warning)}")
     for section in report.sections:
         told = "; ".join(f"{name} {value}" for name, value in tables.facts(section))
-        parts += [_tabular(sheet, told) for sheet in (tables.scores(section), tables.differences(section)) if sheet.rows]
+        narrow = (tables.scores(section).without("configuration"), tables.differences(section).without("better", "smallest, seeds"))
+        parts += [_tabular(sheet, told) for sheet in narrow if sheet.rows]
     for dataset in dict.fromkeys(row.dataset for row in report.published):
         words = "; ".join(f"{word}: {meaning}" for word, meaning in report.caveats.items())
         parts.append(_tabular(tables.published(report, dataset), words))
@@ -86,20 +93,18 @@ def latex(report: Report) -> str:
 
 
 def _tabular(sheet: Sheet, told: str) -> str:
-    lines = [
-        "\\begin{table}",
-        "\\centering",
-        f"\\caption{{{tex(sheet.title)}. {tex(sheet.about)} {tex(told)}.}}",
-        "\\scriptsize",
-        f"\\begin{{tabular}}{{{'l' * sheet.words}{'r' * (len(sheet.columns) - sheet.words)}}}",
-        "\\toprule",
-        _tex_row(Cell(column) for column in sheet.columns),
-        "\\midrule",
-        *(_tex_row(row) for row in sheet.rows),
-        "\\bottomrule",
-        "\\end{tabular}",
-        "\\end{table}",
-    ]
+    """A table that floats; one of many rows breaks over pages instead."""
+    word = ">{\\raggedright}p{2.2cm}" if sheet.key == "published" else "l"
+    columns = word * sheet.words + "r" * (len(sheet.columns) - sheet.words)
+    caption = f"\\caption{{{tex(sheet.title)}. {tex(sheet.about)} {tex(told)}.}}"
+    small = "\\scriptsize\\setlength{\\tabcolsep}{4pt}"
+    head = ["\\toprule", _tex_row(Cell(column) for column in sheet.columns), "\\midrule"]
+    rows = [*map(_tex_row, sheet.rows), "\\bottomrule"]
+    if len(sheet.rows) > MANY_ROWS:
+        lines = ["{" + small, f"\\begin{{longtable}}{{{columns}}}", f"{caption}\\\\", *head, "\\endhead", *rows, "\\end{longtable}}"]
+    else:
+        begin = ["\\begin{table}", "\\centering", caption, small, f"\\begin{{tabular}}{{{columns}}}"]
+        lines = [*begin, *head, *rows, "\\end{tabular}", "\\end{table}"]
     return "\n".join(lines)
 
 
@@ -117,9 +122,11 @@ _TEX = {
     '"': "\\textquotedbl{}",
     "'": "\\textquotesingle{}",
     "`": "\\textasciigrave{}",
-    "-": "{-}",
+    "-": "-\\allowbreak{}",  # two of them make no dash
+    "/": "/\\allowbreak{}",
     "[": "{[}",
     "]": "{]}",
+    "*": "{*}",
     "±": "$\\pm$",
     "–": "--",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -150,13 +157,13 @@ def _comment(text: str) -> str:
 
 def csv_files(report: Report) -> dict[str, str]:
     """File name -> content: every number of the report, unrounded."""
+    shared = ("dataset", "protocol", "selection", "fingerprint")
+    printed = ({**row.model_dump(), "caveats": " ".join(row.caveats)} for row in report.published)
     return {
         "models.csv": _csv(_models(report)),
-        "differences.csv": _csv(_differences(report)),
+        "differences.csv": _csv(_differences(report), (*shared, *Difference.model_fields)),
         "runs.csv": _csv(_runs(report)),
-        "published.csv": _csv(
-            {"dataset": r.dataset, **r.model_dump(exclude={"caveats"}), "caveats": " ".join(r.caveats)} for r in report.published
-        ),
+        "published.csv": _csv(printed, tuple(PublishedRow.model_fields)),
     }
 
 
@@ -202,9 +209,10 @@ def _shared(section: Section) -> dict[str, object]:
     return {"dataset": section.dataset, "protocol": section.protocol, "selection": section.selection, "fingerprint": section.fingerprint}
 
 
-def _csv(rows: Iterable[dict[str, object]]) -> str:
+def _csv(rows: Iterable[dict[str, object]], first: Iterable[str] = ()) -> str:
+    """`first`: columns that there are, rows or none."""
     told = list(rows)
-    columns = list(dict.fromkeys(name for row in told for name in row))
+    columns = list(dict.fromkeys([*first, *(name for row in told for name in row)]))
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow([cell(name) for name in columns])

@@ -44,6 +44,17 @@ def test_a_search_completes_its_budget(unbroken: Searching) -> None:
     assert all(row.epochs == 4 and row.seconds > 0 for row in rows)
 
 
+def test_a_search_starts_from_the_preset_where_the_space_holds_it(unbroken: Searching, tmp_path: Path) -> None:
+    """The toys' own learning rate, 8e-5, is outside of that space."""
+    search, first = unbroken.search, unbroken.rows()[0].params
+    assert first["model.width"] == search.own("model.width") == "6"
+    assert search.own("train.lr") < 1e-4 <= first["train.lr"]
+    wider = {"train.lr": {"low": 1e-5, "high": 0.3, "log": True}}
+    assert conducted(write(tmp_path, budget={"trials": 1}, space=wider)).rows()[0].params == {"train.lr": search.own("train.lr")}
+    elsewhere = conducted(write(tmp_path, "drawn", budget={"trials": 1}, space=wider, sampler={"preset_first": False}))
+    assert elsewhere.rows()[0].params != {"train.lr": search.own("train.lr")}
+
+
 def test_a_trials_numbers_are_kept_and_its_weights_are_not(unbroken: Searching) -> None:
     folder = unbroken.search.folder / "trial003" / "seed0"
     assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "metrics.jsonl"]
