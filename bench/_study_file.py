@@ -69,9 +69,7 @@ class Budget(Options):
     model_config = ConfigDict(allow_inf_nan=False)
 
     trials: int | None = Field(None, ge=1, description="completed trials: pruned and failed ones do not count")
-    begun: int | None = Field(
-        None, ge=1, description="trials begun at most, pruned and failed ones too; null: 4 x trials"
-    )
+    begun: int | None = Field(None, ge=1, description="trials begun at most, pruned and failed ones too; null: 4 x trials")
     hours: float | None = Field(None, gt=0, description="of wall clock in which any trial ran")
     accelerator_seconds: float | None = Field(None, gt=0, description="that trials held their device, all workers together")
     failures: int = Field(8, ge=1, description="failed trials that end the study: something is wrong with it")

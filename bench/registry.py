@@ -17,8 +17,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cache
 from hashlib import sha256
-from importlib.metadata import entry_points
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -149,6 +150,12 @@ def _own_package(package: str) -> None:
 def _built_in(kind: Kind) -> Iterator[Entry]:
     for file in sorted((ROOT / f"{kind}s").glob("[a-z]*.py")):
         yield _described(file.stem.replace("_", "-"), f"{kind}s/{file.name}", f"{kind}s.{file.stem}", file)
+
+
+@cache
+def entry_points(*, group: str) -> metadata.EntryPoints:
+    """Those of a group, read once a process: a search asks for its model's options time and again."""
+    return metadata.entry_points(group=group)
 
 
 def _installed(kind: Kind) -> Iterator[Entry]:

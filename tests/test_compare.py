@@ -54,6 +54,7 @@ def test_what_differs_is_said(tmp_path: Path) -> None:
     assert [line.partition(" differs")[0] for line in compare.unequal([one, smaller])] == ["options searched", "size of the space"]
 
 
+@pytest.mark.slow
 def test_studies_are_completed_compared_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = write(tmp_path, "one", space=SPACE, sampler={"name": "random", "seed": 0})
     other = write(tmp_path, "other", space=SPACE, sampler={"name": "random", "seed": 1})

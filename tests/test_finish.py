@@ -18,6 +18,8 @@ from bench.search.searching import Searching
 from tests.small_study import DECLARED, PLUGIN, conducted, write
 from tests.small_study import plugged as plugged
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Searching:
