@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench import registry
+from bench.cli import main
 from bench.errors import UsageError
 from bench.registry import ROOT
 from bench.study import described, kind_of, load
@@ -113,3 +114,19 @@ def test_an_ablation_is_every_cell_with_every_seed(tmp_path: Path) -> None:
     assert [(cell["model.width"], seed) for cell, seed in search.cells] == [(4, 0), (6, 0), (4, 1), (6, 1)]
     with pytest.raises(UsageError, match=r"grid: unknown option 'model\.widht'"):
         searches(write(tmp_path, grid={"model.widht": [4]}, space=None))
+
+
+COMMANDS = [
+    (["show", "{}/none.yaml"], "none.yaml: cannot be read"),
+    (["show", "studies/smoke.yaml", "--storage", "sqlite:///{}/none.db"], "`study run` begins a study"),
+    (["run", "studies/smoke.yaml", "--storage", "nowhere"], "nowhere is no storage of studies"),
+    (["stop", "studies/smoke.yaml", "--storage", "journal:{}/none.log"], "`study run` begins a study"),
+    (["run", "studies/smoke.yaml", "--set", "train.lrr=3"], "did you mean 'train.lr'?"),
+    (["compare"], "FILE"),
+]
+
+
+@pytest.mark.parametrize(("told", "said"), COMMANDS, ids=[" ".join(told[:2]) for told, _ in COMMANDS])
+def test_what_is_asked_wrongly_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], told: list[str], said: str) -> None:
+    assert main(["study", *(part.format(tmp_path) for part in told)]) == 2
+    assert said in capsys.readouterr().err.strip().splitlines()[-1]
