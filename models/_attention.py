@@ -15,7 +15,7 @@ from torch.nn.functional import leaky_relu, normalize
 EPSILON = 1e-8
 HELD = 2**23
 """Elements of each of the two products that are held at once: 32 MiB in float32."""
-NEAR = 2**17
+NEAR = 2**18
 """Elements of a product that are worked on at once where no gradient is kept: they stay in a core's cache."""
 
 Direction = Literal["i2t", "t2i"]
