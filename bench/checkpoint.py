@@ -60,12 +60,21 @@ def replace(half: Path, path: Path) -> None:
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(tensors, header). A file that is missing, cut off or of another kind is a UsageError."""
+    return _read(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - no dict
+
+
+def header(path: Path) -> dict[str, Any]:
+    """The header alone: no tensor is read."""
+    return _read(path, lambda file: {})[1]
+
+
+def _read(path: Path, tensors: Callable[[Any], dict[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise UsageError(f"{path} is no checkpoint of this harness (its format says {metadata.get('format')!r}); {_WHAT_TO_DO}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["run"])  # noqa: SIM118 - no dict
+            return tensors(file), json.loads(metadata["run"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UsageError(f"cannot read the checkpoint {path} ({' '.join(str(error).split())}); {_WHAT_TO_DO}") from error
 

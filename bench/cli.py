@@ -1,7 +1,8 @@
 """The command line: argv -> configuration -> one call -> printed result. Commands stand in `bench/commands/`; they alone print.
 
-Exit codes: 0 done; 1 failed (`--debug` or TBPS_DEBUG=1 shows the traceback); 2 asked wrongly; 130 interrupted. Torch is imported by
-commands that compute, never for `--help` and `list`.
+Exit codes: 0 done; 1 failed (`--debug` or TBPS_DEBUG=1 shows the traceback); 2 asked wrongly; 130 interrupted. Those of `data check`
+say what it found: 1 something changes results, 2 the data cannot be used. Torch is imported by commands that compute, never for
+`--help` and `list`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Annotated
 import typer
 
 from bench import registry
-from bench.commands import listed, run
+from bench.commands import data, listed, look, report, run, study
 from bench.errors import RunFailed, UsageError
 
 app = typer.Typer(
@@ -31,7 +32,12 @@ INTERRUPTED = 130
 
 app.command("run", short_help="Train a model, select on val, evaluate on test once.")(run.run)
 app.command("eval", short_help="Evaluate a run or checkpoint that was saved.")(run.evaluate)
+app.add_typer(study.app, name="study", short_help="Searches and ablations that are declared in files.")
+app.command("report", short_help="Compare finished runs, with their uncertainty.")(report.report)
+app.command("reproduce", short_help="Run a reproduction card and judge.")(report.reproduce)
+app.command("look", short_help="Look through what finished runs retrieve, and where they attend.")(look.look)
 app.command("list", short_help="What there is: models, datasets, presets, runs.")(listed.list_what)
+app.add_typer(data.app, name="data", short_help="A data set: is it whole, what is in it.")
 
 
 @app.callback(invoke_without_command=True)

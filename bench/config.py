@@ -18,7 +18,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, model_validator
 
 from bench import registry
-from bench.contracts import ModelOptions, Options, Preset
+from bench._augment_options import AugmentOptions
+from bench.contracts import DataOptions, Dataset, ModelOptions, Options, Preset
 from bench.errors import UsageError
 from bench.validation import keys_of, unknown, validated
 
@@ -41,6 +42,9 @@ class TrainOptions(Options):
     decay_all: bool = Field(False, description="weight decay on biases and norms too, which usually go without")
     clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: gradients are not clipped")
     flip: float = Field(0.5, ge=0, le=1, description="probability of mirroring a train image")
+    augment: AugmentOptions = Field(AugmentOptions(), description="further random changes of train pairs")
+    sampler: Literal["shuffle", "identity"] = Field("shuffle", description="batches of any pairs, or of `instances` pairs an identity")
+    instances: int = Field(4, ge=2, description="pairs of an identity in a batch of the sampler `identity`")
     patience: int | None = Field(None, ge=1, description="epochs without a better val R1 (then mAP) that end training; null: never")
     workers: int = Field(2, ge=0, description="threads that decode images; 0: none besides the main one")
     deterministic: bool = Field(True, description="only algorithms that give the same result twice")
@@ -60,13 +64,17 @@ class EvaluationOptions(Options):
     gallery_block: int = Field(1024, ge=1, description="gallery images in a block of similarities")
 
 
+def _data_root() -> Path:
+    return Path(os.environ.get("TBPS_DATA_ROOT") or "data")
+
+
 class RunConfig(Options):
     """One run. Build it with `resolve` or `from_dict`; `dump` alone rebuilds it."""
 
     model_name: str
     model: SerializeAsAny[ModelOptions]
     dataset_name: str
-    data: SerializeAsAny[Options]
+    data: SerializeAsAny[DataOptions]
     preset: str | None = Field(None, description="the model's preset that stood in for its defaults")
     train: TrainOptions = TrainOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
@@ -74,9 +82,19 @@ class RunConfig(Options):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     limit: int | None = Field(None, ge=1, description="images kept of each split, to try things out; null: all")
-    data_root: Path = Field(default_factory=lambda: Path(os.environ.get("TBPS_DATA_ROOT") or "data"))
+    data_root: Path = Field(default_factory=_data_root)
     output_dir: Path = Path("results")
     tracker: Literal["mlflow", "none"] = "mlflow"
+
+    @property
+    def cache(self) -> Path:
+        """What is kept from run to run: decoded pixels, phrases, tokens. Not in the data root, which may be read-only; safe to delete."""
+        return self.output_dir / ".cache"
+
+    @property
+    def dataset_label(self) -> str:
+        """What folders, records and MLflow call the data set: its name, or that of its file."""
+        return registry.label(self.dataset_name)
 
     def dump(self) -> dict[str, Any]:
         """The nested plain dict (strings, numbers, booleans, None, lists) that a person sees."""
@@ -129,6 +147,18 @@ def resolve(
     return RunConfig.from_dict(_merged({"model": recipe.model, "train": recipe.train}, asked))
 
 
+def opened(name: str, data_root: Path | None = None, overrides: Sequence[str] = ()) -> Dataset:
+    """A data set by itself, with what `--set data.<knob>=<value>` asks for."""
+    asked: dict[str, Any] = {"data": {"name": name}}
+    for key, value in map(_parsed, overrides):
+        if not key.startswith("data."):
+            raise UsageError(f"--set {key}: a data set alone is asked for; its options begin with data.")
+        _put(asked, key, value)
+    name, options = _chosen("dataset", asked["data"])
+    dataset: Dataset = registry.load("dataset", name)(data_root or _data_root(), options)
+    return dataset
+
+
 def config_hash(config: RunConfig) -> str:
     """8 hexadecimal digits over all that changes results, the seed apart: runs that differ in seed alone share them."""
     plain = config.dump()
@@ -144,7 +174,7 @@ def flatten(config: RunConfig) -> dict[str, str | int | float | bool]:
 
 def run_folder(config: RunConfig) -> Path:
     """Where the run of this configuration and seed is kept."""
-    return config.output_dir / config.dataset_name / config.model_name / config_hash(config) / f"seed{config.seed}"
+    return config.output_dir / config.dataset_label / config.model_name / config_hash(config) / f"seed{config.seed}"
 
 
 # ------------------------------------------------------------------------------------------- the chosen model and data
@@ -168,6 +198,8 @@ def _chosen(kind: registry.Kind, section: Any) -> tuple[str, Any]:
     """The name of a model or dataset and its validated options."""
     name = _name(kind, section)
     options, prefix = registry.load(kind, name).Config, "model." if kind == "model" else "data."
+    if kind == "dataset" and not issubclass(options, DataOptions):
+        raise UsageError(f"dataset {name}: its Config must be a bench.contracts.DataOptions, which every data set's options build on")
     knobs = {key: value for key, value in section.items() if key != "name"}
     return name, validated(options, knobs, prefix, [*keys_of(options, prefix), *_common_keys()])
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from bench.findings import Diagnosis
 
 T = TypeVar("T")
 METRICS = ("R1", "R5", "R10", "mAP", "mINP")
@@ -106,9 +108,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
-    """A table of plain text; numbers stand to the right, floats with 2 decimals, None as `-`."""
-    drawn = Table(title=Text(title) if title else None, title_justify="left")
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], *, lines: bool = False) -> Table:
+    """A table of plain text; numbers stand to the right, floats with 2 decimals, None as `-`. `lines`: between rows."""
+    drawn = Table(title=Text(title) if title else None, title_justify="left", show_lines=lines)
     for column in columns:
         drawn.add_column(Text(column))
     for row in rows:
@@ -160,6 +162,30 @@ def dry_run_tables(outcome: Mapping[str, Any]) -> list[Table]:
         table("data", ("split", "images", "captions", "identities"), sizes),
         table("work", ("what", "value"), work),
     ]
+
+
+def check_tables(diagnosis: Diagnosis) -> list[RenderableType]:
+    """What `data check` found: sizes beside the published ones, then the findings by severity, then the verdict."""
+    found, published = diagnosis.sizes, diagnosis.official
+    kinds = ("identities", "images", "captions")
+    names = ("split", *kinds, *(f"published {kind}" for kind in kinds if published))
+    rows = [
+        (split, *(counts[kind] for kind in kinds), *(published.get(split, {}).get(kind) for kind in kinds if published))
+        for split, counts in found.items()
+    ]
+    parts: list[RenderableType] = [table(diagnosis.dataset, names, rows)]
+    columns = ("what was found", "what it does to results", "what to do")
+    for severity, findings in diagnosis.graded():
+        cells = [("\n".join((one.what, *(f"- {example}" for example in one.examples))), one.consequence, one.action) for one in findings]
+        parts.append(table(f"{severity.title} ({len(cells)})", columns, cells, lines=True))
+    return [*parts, *map(Text, _verdict(diagnosis))]
+
+
+def _verdict(diagnosis: Diagnosis) -> list[str]:
+    chosen = [f"{what}: {choice}" for what, choice in diagnosis.choices.items()]
+    compared = [f"images compared with those of {', '.join(diagnosis.compared)}"] if diagnosis.compared else []
+    meaning = ("clean: nothing found changes results", "usable, but something changes results", "cannot be used as it is")
+    return [*chosen, *compared, f"{diagnosis.dataset}: {meaning[diagnosis.severity]} (exit code {int(diagnosis.severity)})"]
 
 
 def _items(values: Any) -> list[tuple[str, Any]]:

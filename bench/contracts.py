@@ -6,24 +6,32 @@ Dimension letters: B pairs of a batch, N images, T captions, Q queries, G galler
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from bench._records import Absent as Absent
 from bench._records import Box as Box
 from bench._records import CaptionRecord as CaptionRecord
+from bench._records import Counts as Counts
+from bench._records import Defect as Defect
+from bench._records import Edition as Edition
 from bench._records import Grounding as Grounding
 from bench._records import ImageRecord as ImageRecord
 from bench._records import Split as Split
+from bench._records import SplitName as SplitName
+from bench._records import Survey as Survey
+from bench._records import Twins as Twins
+from bench._records import absent as absent
+from bench._torchvision import import_beside_torchvision as import_beside_torchvision
 from bench.errors import UsageError as UsageError
 
-SplitName = Literal["train", "val", "test"]
 Features = dict[str, Tensor]
 """Named tensors whose first axis is the item (image or caption): detachable, sliceable, savable."""
 
@@ -50,6 +58,22 @@ class Options(BaseModel):
 # ---------------------------------------------------------------------------------------------------------- dataset
 
 
+class DataOptions(Options):
+    """Base of a data set's own knobs; those here every data set has, the harness sees to them."""
+
+    caption_noise: float = Field(0.0, ge=0, le=1, description="share of the train captions that are moved to wrong images")
+    noise_seed: int = Field(0, description="seed of which captions are moved where; the run's seed plays no part")
+    noise_index: Path | None = Field(None, description="a file .npy that says instead whose caption each train pair has, as RDE writes it")
+
+    phrases: Literal["rules", "spacy"] = Field("rules", description="what finds noun phrases: the harness's rules, or spaCy")
+
+    @model_validator(mode="after")
+    def _one_noise(self) -> DataOptions:
+        if self.caption_noise and self.noise_index is not None:
+            raise ValueError("data.caption_noise and data.noise_index exclude each other: the file says which captions are moved")
+        return self
+
+
 class Dataset(ABC):
     """A data set: records by split, where they come from, and how to get them.
 
@@ -57,13 +81,28 @@ class Dataset(ABC):
     `citation` says whose work it is. It is built cheaply: files are read by `prepare` and `split`, not before.
     """
 
-    Config: ClassVar[type[Options]] = Options
+    Config: ClassVar[type[DataOptions]] = DataOptions
     """The data set's own knobs, set with `--set data.<knob>=<value>`."""
     citation: ClassVar[str]
+    free: ClassVar[bool] = False
+    """Whether its images may be shown to anyone: reports show those of other sets only where they are asked to."""
     default_preset: ClassVar[str] = "paper"
     """The model preset a run takes when it names none (and the model has it)."""
+    official: ClassVar[Mapping[SplitName, Counts]] = {}
+    """The published sizes, where there are any."""
+    editions: ClassVar[tuple[Edition, ...]] = ()
+    """Other copies that are known to go about."""
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Endings of files that are a data set by themselves: the class that has `.csv` reads `--dataset some/file.csv`."""
+    file: ClassVar[Path | None] = None
+    """The file that was named, of a class that reads files."""
 
-    def __init__(self, root: Path, config: Options | None = None) -> None:
+    @classmethod
+    def of_file(cls, file: Path) -> type[Self]:
+        """This class, bound to a file."""
+        return type(cls.__name__, (cls,), {"file": file, "__doc__": cls.__doc__, "__module__": cls.__module__})
+
+    def __init__(self, root: Path, config: DataOptions | None = None) -> None:
         """`root` is the data root, which holds a folder for each data set."""
         self.root = root
         self.config = config if config is not None else self.Config()
@@ -87,14 +126,43 @@ class Dataset(ABC):
         """The camera that took the image at `path` (a record's), where the set tells."""
         return None
 
+    def twins(self, name: SplitName) -> Sequence[Twins]:
+        """Pairs of a split's identities that are hard to tell apart, where the truth is known."""
+        return ()
+
+    def columns(self, name: SplitName) -> Mapping[str, Sequence[Any]]:
+        """Further columns that the set keeps beside a split's captions, a value a caption: per-query outcomes are written with them."""
+        return {}
+
+    def survey(self) -> Survey:
+        """What the files hold, however bad: for `data check`. UsageError if nothing can be read at all."""
+        splits: dict[SplitName, Split] = {}
+        defects: list[Defect] = []
+        for name in get_args(SplitName):
+            try:
+                splits[name] = self.split(name)
+            except UsageError as error:
+                defects.append(Defect(name, "split", str(error)))
+        if not splits:
+            raise UsageError(defects[0].what)
+        return Survey(splits, tuple(defects))
+
+    def choices(self) -> Mapping[str, str]:
+        """What reading the set decided that another reader might not: which file, renamed images, a split carved out. Recorded."""
+        return {}
+
     def fingerprint(self) -> str:
         """SHA-256 over the records of all splits (not over file order, folder or time), in hexadecimal."""
         digest = sha256()
-        for name in ("train", "val", "test"):
+        for name in get_args(SplitName):
             split = self.split(name)
             for caption in split.captions:
                 image = split.images[caption.image]
                 digest.update(repr((name, image.path, image.pid, caption.text)).encode())
+            described = {caption.image for caption in split.captions}
+            for row, image in enumerate(split.images):
+                if row not in described:  # in the gallery, and nobody's query
+                    digest.update(repr((name, image.path, image.pid)).encode())
         return digest.hexdigest()
 
 
@@ -210,6 +278,17 @@ class TextImageModel(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, already weighted; the engine sums them."""
+
+    def attention(self, captions: Features, images: Features) -> Tensor | None:
+        """(N, P, R) how each phrase of N captions attends to the R tokens of N images, row with row; None: the model does no such thing.
+
+        A phrase's weights sum to one; those of an empty slot are zero.
+        """
+        return None
+
+    def token_boxes(self) -> tuple[Box, ...] | None:
+        """Where the R image tokens of `attention` lie; None: they lie nowhere."""
+        return None
 
     def mixing(self) -> dict[str, float] | None:
         """Fixed weights of the components of `similarities`, by name; None: the harness tunes them on val."""

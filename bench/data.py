@@ -1,27 +1,25 @@
-"""Split -> pixels, token ids and labels -> batches of pairs, whose content depends on the seed, the epoch and the step only."""
+"""Split -> pixels, token ids and labels -> batches of pairs, whose content depends on the seed, the epoch and the step alone."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from bench.contracts import Batch, CaptionRecord, Captions, ImageRecord, InputSpec, Split, Track, UsageError, silently
-from bench.images import decode, flip, normalise
+from bench._augment_options import AugmentOptions
+from bench.augment import NUMBERS, ImageAugment
+from bench.contracts import Batch, CaptionRecord, Captions, ImageRecord, Split, UsageError
+from bench.images import flip, normalise
+from bench.pixels import ImageStore as ImageStore
+from bench.pixels import ahead
+from bench.reword import Reworder
+from bench.sampling import sampler
 
-T = TypeVar("T")
-DEFAULT_BUDGET = 4 * 2**30
-"""Bytes of decoded pixels that a split may hold in memory."""
-PAIRS = 2
-"""Fewest pairs that a process is given a batch."""
 PREFETCHED = 2
 """Batches prepared ahead of the one that trains."""
 
@@ -70,78 +68,6 @@ def build_labels(split: Split) -> tuple[Tensor, int]:
     return torch.searchsorted(classes, split.caption_pids), len(classes)
 
 
-# ----------------------------------------------------------------------------------------------------------- pixels
-
-
-class ImageStore:
-    """The pixels of a split's images: all decoded once if they fit the budget, else each time they are asked for."""
-
-    def __init__(
-        self,
-        split: Split,
-        spec: InputSpec,
-        budget_bytes: int = DEFAULT_BUDGET,
-        track: Track = silently,
-        workers: int | None = None,
-    ) -> None:
-        """`workers`: threads that decode (Pillow works outside Python's lock); 0: the caller's alone; None: one a core, 8 at most."""
-        self.split, self.spec = split, spec
-        self.workers = workers if workers is not None else min(os.cpu_count() or 1, 8)
-        n_bytes = len(split.images) * 3 * spec.height * spec.width
-        self._pixels = self._decode_all(track) if n_bytes <= budget_bytes else None
-
-    @property
-    def in_memory(self) -> bool:
-        return self._pixels is not None
-
-    def pixels(self, rows: Tensor) -> Tensor:
-        """uint8 (n, 3, H, W) of the images at `rows` (n,)."""
-        if self._pixels is not None:
-            return self._pixels[rows]
-        pixels = self._room(len(rows))
-        for place, image in enumerate(self._decoded(rows.tolist())):
-            pixels[place] = image
-        return pixels
-
-    def images(self, rows: Tensor) -> Tensor:
-        """float32 (n, 3, H, W), normalised, of the images at `rows` (n,)."""
-        return normalise(self.pixels(rows), self.spec)
-
-    def _decode_all(self, track: Track) -> Tensor:
-        n = len(self.split.images)
-        pixels = self._room(n)
-        for row, image in enumerate(track(self._decoded(range(n)), f"decode {self.split.name}", n)):
-            pixels[row] = image
-        return pixels
-
-    def _room(self, n: int) -> Tensor:
-        return torch.empty(n, 3, self.spec.height, self.spec.width, dtype=torch.uint8)
-
-    def _decoded(self, rows: Sequence[int]) -> Iterator[Tensor]:
-        """The images in order, decoded by the workers a little ahead of whoever reads them."""
-        paths = (self.split.root / self.split.images[row].path for row in rows)
-        if not self.workers:
-            yield from (decode(path, self.spec) for path in paths)
-            return
-        with ThreadPoolExecutor(self.workers) as pool:
-            yield from _ahead(pool, (partial(decode, path, self.spec) for path in paths), 4 * self.workers)
-
-
-def _ahead(pool: ThreadPoolExecutor, jobs: Iterator[Callable[[], T]], depth: int) -> Iterator[T]:
-    """The jobs' results in order, `depth` jobs begun ahead. Whoever stops early waits for no job that has not begun."""
-    waiting: deque[Future[T]] = deque()
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(job))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
 # ---------------------------------------------------------------------------------------------------------- batches
 
 
@@ -154,6 +80,8 @@ class EncodedSplit:
     captions: Captions
     labels: Tensor | None = None
     """(T,) int64 classes of the captions; None for a split that is not trained on."""
+    reworder: Reworder | None = None
+    """What changes captions at random when they are trained on."""
 
 
 def trimmed(captions: Captions) -> Captions:
@@ -175,49 +103,65 @@ def _longest(mask: Tensor) -> int:
 
 
 class PairBatches:
-    """The (image, caption) pairs of a split, shuffled into batches.
+    """The (image, caption) pairs of a split in batches, in a sampler's order, changed at random where that is wanted.
 
     What a batch holds depends on the seed, the epoch and its step alone, so that a run can be resumed at any step. Of `world`
     processes, number `rank` gets every `world`-th pair of each batch: together they see what one process would.
     """
 
     def __init__(
-        self, data: EncodedSplit, batch_size: int, seed: int, flip_probability: float = 0.5, *, rank: int = 0, world: int = 1
+        self,
+        data: EncodedSplit,
+        batch_size: int,
+        seed: int,
+        flip_probability: float = 0.5,
+        *,
+        instances: int | None = None,
+        augment: AugmentOptions | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
-        """`batch_size` counts the pairs of all processes together."""
+        """`batch_size` counts the pairs of all processes together, `instances` those of an identity (None: as they come)."""
         if data.labels is None:
             raise ValueError("pairs are for training: the split needs labels")
-        if not (0 <= rank < world and PAIRS * world <= min(batch_size, len(data.captions))):
-            raise UsageError(
-                f"train.batch_size: {batch_size} of {len(data.captions)} captions leave a process with fewer than {PAIRS} pairs, of which "
-                f"batch norm can learn nothing; take {PAIRS * world} or more (processes: {world})"
-            )
         self.data, self.labels, self.batch_size, self.seed = data, data.labels, batch_size, seed
         self.flip_probability, self.rank, self.world = flip_probability, rank, world
+        self._sampler = sampler(data.labels, batch_size, instances=instances, world=world)
+        self._augment = ImageAugment(augment, data.store.spec.mean) if augment is not None and augment.of_images else None
         self._image_of = torch.tensor([caption.image for caption in data.split.captions])  # (T,)
 
     def __len__(self) -> int:
-        """Steps an epoch. A last batch of less than half the size is left out: its gradient would be noise."""
-        full, rest = divmod(len(self.labels), self.batch_size)
-        return max(full + (rest >= max(self.batch_size / 2, PAIRS * self.world)), 1)
+        """Steps an epoch."""
+        return self._sampler.steps
 
     def epoch(self, number: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `start_step` on."""
-        order = torch.randperm(len(self.labels), generator=self._generator("order", number))  # (T,)
+        order = self._sampler.order(self._generator("order", number))  # (T,)
         jobs = (partial(self._batch, order, number, step) for step in range(start_step, len(self)))
-        if self.data.store.in_memory or not self.data.store.workers:
+        quick = self.data.store.in_memory and self._augment is None and self.data.reworder is None
+        if quick or not self.data.store.workers:
             yield from (job() for job in jobs)
             return
         with ThreadPoolExecutor(1) as pool:  # one: it waits for the store's workers, which decode its images
-            yield from _ahead(pool, jobs, PREFETCHED)
+            yield from ahead(pool, jobs, PREFETCHED)
 
     def _batch(self, order: Tensor, number: int, step: int) -> Batch:
         rows = order[step * self.batch_size : (step + 1) * self.batch_size]
         rows = rows[: len(rows) // self.world * self.world]  # as many pairs for each process
-        mirrored = torch.rand(len(rows), generator=self._generator("flip", number, step)) < self.flip_probability
-        rows, mirrored = rows[self.rank :: self.world], mirrored[self.rank :: self.world]
-        images = flip(self.data.store.pixels(self._image_of[rows]), mirrored)
-        return Batch(normalise(images, self.data.store.spec), trimmed(self.data.captions[rows]), self.labels[rows])
+        mine = torch.arange(self.rank, len(rows), self.world)
+        images = self.data.store.pixels(self._image_of[rows[mine]])
+        images = flip(images, (self._numbers("flip", number, step, len(rows), 1)[mine, 0]) < self.flip_probability)
+        if self._augment is not None:
+            images = self._augment(images, self._numbers("augment", number, step, len(rows), NUMBERS)[mine])
+        captions = self._captions(rows[mine], (f"{self.seed} {number} {step} {place}" for place in mine.tolist()))
+        return Batch(normalise(images, self.data.store.spec), trimmed(captions), self.labels[rows[mine]])
+
+    def _captions(self, rows: Tensor, seeds: Iterable[str]) -> Captions:
+        return self.data.captions[rows] if self.data.reworder is None else self.data.reworder(rows, seeds)
+
+    def _numbers(self, what: str, number: int, step: int, n: int, width: int) -> Tensor:
+        """(n, width) in [0, 1), a row for each pair of the whole batch."""
+        return torch.rand(n, width, generator=self._generator(what, number, step))
 
     def _generator(self, *what: object) -> torch.Generator:
         """Randomness of its own for each purpose, epoch and step: nothing else that draws numbers can shift it."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from bench.config import RunConfig, run_folder
 from bench.contracts import Batch, Captions, InputSpec, SplitName, TextImageModel
+from bench.cost import flops, seconds
 from bench.data import trimmed
 from bench.engine import accelerator
 from bench.materials import Materials, gather
@@ -20,7 +19,6 @@ from bench.optim import optimiser
 from bench.progress import Reporter
 from bench.record import parameter_counts
 
-TIMED_STEPS = 3
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
@@ -39,7 +37,7 @@ def dry_run(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
         "folder": str(run_folder(config)),
         "input": asdict(materials.spec) | {"vocabulary_size": materials.vocabulary.n_tokens},
         "parameters": parameter_counts(model),
-        "flops_per_pair": _flops_per_pair(model, materials.spec, captions[:1].to(engine.device)),
+        "flops_per_pair": flops(model, _pixels(materials.spec, 1, engine.device), captions[:1].to(engine.device)),
         "data": {name: materials.split(name).sizes() for name in SPLITS},
         "estimate": _estimate(config, materials, model, captions, engine),
     }
@@ -47,15 +45,6 @@ def dry_run(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
 
 def _pixels(spec: InputSpec, n: int, device: torch.device) -> torch.Tensor:
     return torch.randn(n, 3, spec.height, spec.width, device=device)
-
-
-def _flops_per_pair(model: TextImageModel, spec: InputSpec, captions: Captions) -> int:
-    """Floating-point operations (a multiply-add is two) to embed one image and one caption and compare them."""
-    model.eval()
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        images = model.encode_images(_pixels(spec, 1, captions.tokens.device))
-        model.similarities(model.encode_captions(trimmed(captions)), images)
-    return int(counter.get_total_flops())
 
 
 def _estimate(config: RunConfig, materials: Materials, model: TextImageModel, captions: Captions, engine: Any) -> dict[str, Any]:
@@ -67,8 +56,8 @@ def _estimate(config: RunConfig, materials: Materials, model: TextImageModel, ca
     )
     step = _seconds_a_step(config, model, batch.to(engine.device), engine)
     with torch.inference_mode(), engine.autocast():
-        image = _seconds(lambda: model.encode_images(batch.images.to(engine.device)), engine.device) / size
-        text = _seconds(lambda: model.encode_captions(batch.captions.to(engine.device)), engine.device) / size
+        image = seconds(lambda: model.encode_images(batch.images.to(engine.device)), engine.device) / size
+        text = seconds(lambda: model.encode_captions(batch.captions.to(engine.device)), engine.device) / size
     val = materials.split("val").sizes()
     epoch = steps * step + val["images"] * image + val["captions"] * text
     return {
@@ -90,18 +79,6 @@ def _seconds_a_step(config: RunConfig, model: TextImageModel, batch: Batch, engi
         optimise.step()
         optimise.zero_grad(set_to_none=True)
 
-    seconds = _seconds(step, engine.device)
+    duration = seconds(step, engine.device)
     model.eval()
-    return seconds
-
-
-def _seconds(work: Any, device: torch.device) -> float:
-    """The shortest of a few repetitions, after one that warms up."""
-    times = []
-    for _ in range(1 + TIMED_STEPS):
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
+    return duration

@@ -7,3 +7,7 @@ class UsageError(Exception):
 
 class RunFailed(Exception):
     """A run that cannot go on through no fault of the command (a loss that is not finite). One line; exit code 1."""
+
+
+class Interrupted(Exception):
+    """Work that is left where it is, to be taken up again: somebody asked for that."""

@@ -6,20 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pandas as pd
 import torch
 from torch import Tensor
 
-from bench import checkpoint, record, registry
+from bench import attention, checkpoint, per_query, record, registry, tables
+from bench._overlap import overlap
 from bench.config import RunConfig
-from bench.contracts import Dataset, SplitName, Vocabulary
+from bench.contracts import Dataset, SplitName, Track, Vocabulary, silently
 from bench.data import EncodedSplit
-from bench.engine import Direction, Embedded, accelerator, embed, mix, score, similarities
+from bench.engine import Direction, Embedded, accelerator, embed, score
 from bench.errors import RunFailed, UsageError
 from bench.figures import RetrievalRow
 from bench.materials import TOKENIZER, gather
 from bench.metrics import Ranking, chance_R1
+from bench.per_query import NEAREST, Nearest, nearest
 from bench.progress import Reporter
 from bench.record import RunResult
 from bench.selection import BEST, LAST, Course, Selected
@@ -44,38 +47,48 @@ class Evaluated:
         """Queries whose outcome hung on the order of ties."""
         return {direction: int(ranking.tied.sum()) for direction, ranking in self.rankings.items()}
 
-    def write_per_query(self, path: Path) -> None:
-        """One row a text-to-image query, in the protocol's order: what paired tests between runs need."""
-        import pandas as pd  # a second that a run without a result need not wait for
+    def write_tables(self, folder: Path, selected: Selected, track: Track) -> list[Path]:
+        """What each query obtained (`bench/per_query.py`) and what phrases attend to (`bench/attention.py`); the files written."""
+        split, camera, near = self.data.split, selected.materials.dataset.camera, self._nearest(selected, track=track)
+        own = selected.materials.dataset.columns(self._name) if selected.config.limit is None else {}
+        made = {
+            per_query.FILES["t2i"]: per_query.text_to_image(split, self.rankings["t2i"], near, camera, own),
+            per_query.FILES["i2t"]: per_query.image_to_text(split, self.rankings["i2t"], camera),
+            attention.FILE: self._attended(selected),
+        }
+        return [tables.write(table, folder / name) for name, table in made.items() if table is not None]
 
-        split, ranking = self.data.split, self.rankings["t2i"]
-        table = pd.DataFrame(
-            {
-                "query": range(len(split.captions)),
-                "image": [split.images[caption.image].path for caption in split.captions],
-                "pid": split.caption_pids.numpy(),
-                "first_match": ranking.first_match.numpy(),
-                "AP": ranking.average_precision.numpy(),
-                "INP": ranking.inverse_penalty.numpy(),
-                "tied": ranking.tied.numpy(),
-            }
+    def _attended(self, selected: Selected) -> pd.DataFrame | None:
+        if selected.model.token_boxes() is None:
+            return None
+        dataset, name = selected.materials.dataset, self._name
+        split, texts = self.data.split, [caption.text for caption in self.data.split.captions]
+        return attention.attended(
+            selected.model,
+            self.embedded,
+            split=split,
+            phrases=selected.materials.phrases(texts),
+            truth=attention.restricted(dataset.grounding(name), dataset.split(name), split),
+            options=selected.config.evaluation,
+            device=selected.engine.device,
         )
-        half = path.with_name(f".{path.name}.tmp")
-        table.to_parquet(half, index=False)
-        checkpoint.replace(half, path)
+
+    @property
+    def _name(self) -> SplitName:
+        return cast(SplitName, self.data.split.name)
 
     def sheet_rows(self, selected: Selected) -> list[RetrievalRow]:
         """Queries spread evenly over the split, each with its nearest images."""
-        split = self.data.split
-        queries = _spread(len(split.captions), SHEET_QUERIES)
-        similarity = mix(self._similarities(selected, queries), selected.mixing)  # (q, G)
-        nearest = similarity.sort(dim=1, descending=True, stable=True).indices[:, :SHEET_DEPTH]
-        return [self._row(int(query), line, order.tolist()) for query, line, order in zip(queries, similarity, nearest, strict=True)]
+        queries = _spread(len(self.data.split.captions), SHEET_QUERIES)
+        near = self._nearest(selected, queries, SHEET_DEPTH)
+        found = zip(queries.tolist(), near.images.tolist(), near.similarities.tolist(), strict=True)
+        return [self._row(query, images, similarities) for query, images, similarities in found]
 
-    def _similarities(self, selected: Selected, queries: Tensor) -> dict[str, Tensor]:
-        return similarities(selected.model, self.embedded, queries, selected.config.evaluation, selected.engine.device)
+    def _nearest(self, selected: Selected, queries: Tensor | None = None, depth: int = NEAREST, track: Track = silently) -> Nearest:
+        options, device = selected.config.evaluation, selected.engine.device
+        return nearest(selected.model, self.embedded, options, device, selected.mixing, queries, depth, track)
 
-    def _row(self, query: int, similarity: Tensor, order: Sequence[int]) -> RetrievalRow:
+    def _row(self, query: int, order: Sequence[int], similarities: Sequence[float]) -> RetrievalRow:
         split = self.data.split
         caption, pid = split.captions[query], int(split.caption_pids[query])
         return RetrievalRow(
@@ -83,7 +96,7 @@ class Evaluated:
             query_image=split.root / split.images[caption.image].path,
             gallery=[split.root / split.images[image].path for image in order],
             matches=[split.images[image].pid == pid for image in order],
-            similarities=[float(similarity[image]) for image in order],
+            similarities=similarities,
         )
 
 
@@ -169,10 +182,16 @@ def evaluate_saved(
     data_root: Path | None = None,
     device: str = "auto",
     limit: int | None = None,
+    allow_overlap: bool = False,
 ) -> RunResult:
-    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val."""
+    """Evaluate the best checkpoint of a run on a split of its own data set or of another. Mixing weights stay those of its val.
+
+    A split whose identities the model was trained on is a UsageError unless `allow_overlap` (see `bench._overlap`).
+    """
     file = best_checkpoint(path)
     selected = saved(file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit)
+    trained, records = RunConfig.from_dict(checkpoint.header(file)["config"]), selected.materials.split(split)
+    seen = overlap(trained, records, reporter, data_root=data_root, allowed=allow_overlap)
     evaluated = evaluate(selected, selected.materials.encoded(split), reporter)
     config = selected.config
     result = record.beginning(config) | {
@@ -182,9 +201,18 @@ def evaluate_saved(
         **reference_lines(selected.materials.dataset, evaluated.data),
         "selected_epoch": selected.course.best_epoch,
         "mixing": dict(selected.mixing),
-        "data": {"fingerprint": selected.materials.dataset.fingerprint(), "splits": {split: evaluated.data.split.sizes()}},
+        "data": record.data_section(selected.materials.dataset, {split: evaluated.data.split.sizes()}),
+        "overlap": seen,
     }
     return RunResult(file.parent, result)
+
+
+def remake_tables(path: Path, reporter: Reporter, *, data_root: Path | None = None, device: str = "auto") -> list[Path]:
+    """Write a run's tables (`Evaluated.write_tables`) anew from its best checkpoint: for a run that left none, or fewer. The files."""
+    file = best_checkpoint(path)
+    selected = saved(file, reporter, dataset=None, overrides=[], data_root=data_root, device=device, limit=None)
+    evaluated = evaluate(selected, selected.materials.encoded("test"), reporter)
+    return evaluated.write_tables(file.parent.parent, selected, reporter.track)
 
 
 def last_checkpoint(path: Path) -> Path:

@@ -1,34 +1,25 @@
-"""Figures of a run, as PNG files: its training curves, and what its model finds for some captions.
-
-All text is drawn as it stands: `$` is no mathematics, control characters become spaces. No global state of matplotlib is
-used or changed. matplotlib and seaborn (a second or two) are imported when the first figure is drawn.
-"""
+"""Figures of a run, as PNG files: its training curves, and what its model finds for some captions."""
 
 from __future__ import annotations
 
 import math
-import os
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
+
+from bench.canvas import INK, PALE, drawing, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import GridSpec
 
-DPI = 110
-"""Dots an inch of every figure."""
-INK, PALE = "#222222", "#8a8a8a"
 MATCH, MISS = "#00805a", "#d1430b"
 """A bluish green and an orange red, which the colour-blind tell apart too."""
-FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "Arial Unicode MS")
-"""Where a letter is looked for, in this order, among those that are installed."""
 CAPTION_INCHES, IMAGE_INCHES, ROW_INCHES, TITLE_INCHES = 3.9, 1.12, 2.25, 0.75
 """A retrieval sheet's measures: widths of its caption and of each image, heights of each row and of the title."""
 CAPTION_LETTERS, CAPTION_LINES = 46, 10
@@ -61,9 +52,9 @@ def curves(
     `history` has a mapping an epoch: `epoch`, `train/loss`, `train/<term>`, `val/t2i/R1`, `val/t2i/mAP` (percent); what
     is missing or not finite is left out. `chance` and `ceiling` are R1 in percent, `selected` is an epoch.
     """
-    with _figure(path, 11.0, 4.6) as figure:
+    with drawing(11.0, 4.6, path) as figure:
         figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
-        figure.suptitle(_plain(title), fontsize=13, color=INK)
+        figure.suptitle(plain(title), fontsize=13, color=INK)
         left, right = figure.subplots(1, 2)
         _losses(left, history)
         for value, name in ((chance, "chance"), (ceiling, "ceiling")):
@@ -111,7 +102,7 @@ def _line(axes: Axes, history: Sequence[Mapping[str, float]], key: str, label: s
         epochs, values = zip(*points, strict=True)
         marker = "o" if len(points) <= 25 else None
         # matplotlib leaves labels that begin with an underscore out of a legend
-        axes.plot(epochs, values, color=colour, linewidth=linewidth, marker=marker, markersize=4.5, label=_plain(label).lstrip("_"))
+        axes.plot(epochs, values, color=colour, linewidth=linewidth, marker=marker, markersize=4.5, label=plain(label).lstrip("_"))
 
 
 def _finish(axes: Axes, title: str, ylabel: str) -> None:
@@ -141,8 +132,8 @@ def retrieval_sheet(queries: Sequence[RetrievalRow], path: Path, *, title: str) 
     columns = max((len(query.gallery) for query in queries), default=0)
     rows = max(len(queries), 1)
     width, height = CAPTION_INCHES + (columns + 1) * IMAGE_INCHES + 0.6, TITLE_INCHES + rows * ROW_INCHES
-    with _figure(path, width, height) as figure:
-        figure.text(0.2 / width, 1 - 0.32 / height, _plain(title), fontsize=14, color=INK, va="center")
+    with drawing(width, height, path) as figure:
+        figure.text(0.2 / width, 1 - 0.32 / height, plain(title), fontsize=14, color=INK, va="center")
         grid = figure.add_gridspec(
             rows,
             columns + 2,
@@ -168,7 +159,7 @@ def _row(figure: Figure, grid: GridSpec, row: int, query: RetrievalRow) -> None:
     text.text(
         0.0,
         0.98,
-        _wrapped(query.caption) or "(empty caption)",
+        wrapped(query.caption) or "(empty caption)",
         transform=text.transAxes,
         va="top",
         fontsize=10.5,
@@ -185,21 +176,21 @@ def _row(figure: Figure, grid: GridSpec, row: int, query: RetrievalRow) -> None:
 
 def _picture(axes: Axes, path: Path, label: str, colour: str, frame: float) -> None:
     """An image in a frame with a label above; a grey box that says so where there is none."""
-    pixels = _pixels(path)
+    picture = pixels(path)
     axes.set(xticks=[], yticks=[])
     axes.set_title(label, fontsize=10, color=INK if colour == PALE else colour, pad=5)
     for spine in axes.spines.values():
         spine.set(visible=True, edgecolor=colour, linewidth=frame)
-    if pixels is None:
+    if picture is None:
         axes.set_facecolor("#d9d9d9")
         axes.set_box_aspect(2)
-        note = "no image:\n" + textwrap.fill(_plain(path.name), 12, max_lines=4, placeholder="…")
+        note = "no image:\n" + textwrap.fill(plain(path.name), 12, max_lines=4, placeholder="…")
         axes.text(0.5, 0.5, note, transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color=INK)
     else:
-        axes.imshow(pixels, interpolation="lanczos")
+        axes.imshow(picture, interpolation="lanczos")
 
 
-def _pixels(path: Path) -> Any | None:
+def pixels(path: Path) -> Any | None:
     """(H, W, 3) uint8, at most 400 pixels high; None if the file cannot be read as an image."""
     import numpy
     from PIL import Image
@@ -214,43 +205,8 @@ def _pixels(path: Path) -> Any | None:
         return None
 
 
-def _plain(text: str) -> str:
-    """One line, without control characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
-def _wrapped(caption: str) -> str:
+def wrapped(caption: str, letters: int = CAPTION_LETTERS) -> str:
+    """A caption in at most CAPTION_LINES lines of about so many letters; wide ones count for two."""
     wide = any(east_asian_width(letter) in "WF" for letter in caption)
-    room = CAPTION_LETTERS // 2 if wide else CAPTION_LETTERS
-    return textwrap.fill(_plain(caption), room, max_lines=CAPTION_LINES, placeholder=" …")
-
-
-@contextmanager
-def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches, in this module's style, that is written to `path`: whole, or not at all."""
-    import matplotlib
-    import seaborn
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.font_manager import fontManager
-
-    installed = {font.name for font in fontManager.ttflist}
-    literal: dict[Any, Any] = {
-        "text.parse_math": False,
-        "text.usetex": False,
-        "axes.formatter.use_mathtext": False,
-        "font.family": "sans-serif",
-    }
-    literal |= {"font.sans-serif": [name for name in FONTS if name in installed]}
-    with warnings.catch_warnings(), matplotlib.rc_context({**seaborn.axes_style("whitegrid"), **literal}):
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing")  # drawn as a box
-        figure = Figure(figsize=(width, height), dpi=DPI)
-        canvas: Any = FigureCanvasAgg(figure)
-        yield figure
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            canvas.print_png(unfinished, metadata={"Software": None})
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    room = letters // 2 if wide else letters
+    return textwrap.fill(plain(caption), room, max_lines=CAPTION_LINES, placeholder=" …")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -14,11 +15,16 @@ from bench.contracts import InputSpec, UsageError
 MAX_PIXELS = 50_000_000
 """An image of more pixels than this is no photograph of a pedestrian: a few kB may unpack to gigabytes."""
 
+DECODER = f"bicubic 1, Pillow {PIL.__version__}"
+"""Names what `decode` makes of a file: raise the number when that changes."""
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""What photographs come in. Pillow knows others that start programs or name further files, whatever a file is called."""
+
 
 def decode(path: Path, spec: InputSpec) -> Tensor:
     """The image as RGB, resized (bicubic, antialiased, aspect not kept) to uint8 (3, H, W). A bad file is a UsageError."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
             resized = _rgb(image).resize((spec.width, spec.height), Image.Resampling.BICUBIC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,17 @@ from bench import registry
 from bench.config import RunConfig
 from bench.contracts import Captions, Dataset, InputSpec, Split, SplitName, TextImageModel, Vocabulary
 from bench.data import EncodedSplit, ImageStore, build_labels, limited
+from bench.noise import account, with_noise
+from bench.phrases import Phrase, phrases_of
 from bench.progress import Reporter
-from bench.text import Tokenizer, encode_captions, phrases_of
+from bench.reword import Reworder
+from bench.sealed import WithoutTest
+from bench.text import Tokenizer, kept_captions
 
 TOKENIZER = "tokenizer"
 """Folder of a run's tokenizer, beside its checkpoints."""
+PIXELS, PHRASES, TOKENS = "pixels", "phrases", "tokens"
+"""Folders of a configuration's `cache`."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +52,27 @@ class Materials:
     def captions(self, name: SplitName) -> Captions:
         """The captions of a split as tokens, with their phrases."""
         texts, spec = [caption.text for caption in self.split(name).captions], self.spec
-        phrases = phrases_of(texts, self.config.output_dir / ".cache" / "phrases", self.reporter.track) if spec.max_phrases else []
-        return encode_captions(texts, self.tokenizer, spec, phrases)
+        phrases = self.phrases(texts) if spec.max_phrases else []
+        return kept_captions(texts, self.tokenizer, spec, phrases, self.config.cache / TOKENS)
+
+    def phrases(self, texts: Sequence[str]) -> list[tuple[Phrase, ...]]:
+        """The noun phrases of captions, by the extractor that the configuration names."""
+        return phrases_of(texts, self.config.cache / PHRASES, self.reporter.track, extractor=self.config.data.phrases)
 
     def encoded(self, name: SplitName) -> EncodedSplit:
         """A split with its pixels decoded and its captions as tokens."""
-        split, spec = self.split(name), self.spec
-        captions = self.captions(name)
+        split, captions = self.split(name), self.captions(name)
         labels = build_labels(split)[0] if name == "train" else None
-        store = ImageStore(split, spec, track=self.reporter.track, workers=self.config.train.workers)
-        return EncodedSplit(split, store, captions, labels)
+        store = ImageStore(split, self.spec, track=self.reporter.track, workers=self.config.train.workers, cache=self.config.cache / PIXELS)
+        reworder = self._reworder(split) if name == "train" and self.config.train.augment.of_captions else None
+        return EncodedSplit(split, store, captions, labels, reworder)
+
+    def _reworder(self, split: Split) -> Reworder:
+        """What changes train captions at random."""
+        texts, spec = [caption.text for caption in split.captions], self.spec
+        phrases = self.phrases(texts) if spec.max_phrases else []
+        options = self.config.train.augment
+        return Reworder(texts, phrases, split.caption_pids.tolist(), tokenizer=self.tokenizer, spec=spec, options=options)
 
     @cached_property
     def val(self) -> EncodedSplit:
@@ -68,18 +86,29 @@ class Materials:
         return self.model_class(self.config.model, vocabulary or self.vocabulary)
 
 
-def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path) -> Materials:
-    """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`."""
+def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path, *, with_test: bool = True) -> Materials:
+    """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`.
+
+    `with_test=False` is a search's: whatever asks these materials for the test split is refused.
+    """
     model_class: type[TextImageModel] = registry.load("model", config.model_name)
-    dataset: Dataset = registry.load("dataset", config.dataset_name)(config.data_root, config.data)
-    dataset.prepare(reporter.track)
-    reporter.note(f"reading {config.dataset_name}")
-    for name in get_args(SplitName):
-        dataset.split(name)  # a set that is not there is found out now, before a hub is asked or a model built
+    dataset = open_dataset(config, reporter, with_test=with_test)
     spec = model_class.input_spec(config.model)
     if not tokenizer_folder.is_dir():
         reporter.note(f"loading the tokenizer {spec.tokenizer}" if spec.tokenizer else "training a tokenizer on the train captions")
     return Materials(config, dataset, model_class, _tokenizer(spec, dataset, config, tokenizer_folder), reporter)
+
+
+def open_dataset(config: RunConfig, reporter: Reporter, *, with_test: bool = True) -> Dataset:
+    """The data set, all its splits read: one that is not there is found out now, before a hub is asked or a model built."""
+    dataset: Dataset = with_noise(registry.load("dataset", config.dataset_name)(config.data_root, config.data))
+    dataset.prepare(reporter.track)
+    reporter.note(f"reading {config.dataset_name}")
+    for name in get_args(SplitName) if with_test else ("train", "val"):
+        dataset.split(name)
+    if (moved := account(dataset)) is not None:
+        reporter.note("captions moved: {moved} of {captions}, {wrong_identity} of them to another identity".format_map(moved))
+    return dataset if with_test else WithoutTest(dataset)
 
 
 def _tokenizer(spec: InputSpec, dataset: Dataset, config: RunConfig, folder: Path) -> Tokenizer:

@@ -60,7 +60,7 @@ class Outbox:
     def warn(self, what: str, error: Exception) -> None:
         """Say what failed: the first time, since one cause has many effects."""
         if not self._warned:
-            self._reporter.warn(f"MLflow could not {what} ({_reason(error)}); the run goes on, its results lie in its results folder")
+            self._reporter.warn(f"MLflow could not {what} ({reason(error)}); the run goes on, its results lie in its results folder")
         self._warned = True
 
     def _done_with(self, record: Record) -> bool:
@@ -132,7 +132,7 @@ def without_password(text: str) -> str:
     return re.sub(r"//[^/@\s]*@", "//***@", text)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """One short line."""
     line = next(iter(str(error).strip().splitlines()), "")
     return without_password(f"{type(error).__name__}: {line}")[:REASON_LIMIT]

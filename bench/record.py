@@ -5,7 +5,8 @@
 | `schema_version`, `finished` | of this table; false until all else is written |
 | `protocol`, `selection` | how test is measured; how epoch and mixing weights were chosen |
 | `model`, `preset`, `dataset`, `seed`, `config_hash` | what ran; `config.yaml` beside it has all options |
-| `data` | `fingerprint` (SHA-256 over the records), and `splits`: identities, images, captions of each, `limit` applied |
+| `data` | `fingerprint` (SHA-256 over the records); `splits`: identities, images, captions of each, `limit` applied; `choices` of reading |
+| `data.noise` | null, or how many train captions were `moved` to other images, how many to a `wrong_identity`, of how many |
 | `environment` | `python`, `packages`, `hardware`, `git_commit`, `git_dirty` (null where git does not answer) of the last process |
 | `starts` | commit of each process that worked on the run, in order: more than one were resumed |
 | `metrics`, `tied_queries` | by split (val, test) and direction (t2i, i2t); percent, and queries that the order of ties decided |
@@ -14,6 +15,8 @@
 | `parameters` | trained and frozen, by part of the model |
 | `seconds` | `training` (all epochs, whichever process), `evaluation`, and of the `last process` as a whole |
 | `peak_memory_mib` | of the last process, and of the accelerator |
+| `cost` | parameters, FLOPs, milliseconds, bytes of the index, memory: `bench/cost.py` says what each is |
+| `overlap` | of a saved run evaluated again: identities or images of the split that it was trained on, null where unchecked |
 | `mlflow_run_id` | null where nothing is tracked |
 """
 
@@ -36,9 +39,10 @@ from torch import Tensor, nn
 
 from bench import checkpoint
 from bench.config import RunConfig, config_hash
-from bench.contracts import TextImageModel
+from bench.contracts import Dataset, TextImageModel
 from bench.errors import UsageError
 from bench.metrics import PROTOCOL
+from bench.noise import account
 
 SCHEMA_VERSION = 1
 RESULT = "result.json"
@@ -61,13 +65,30 @@ def beginning(config: RunConfig) -> dict[str, Any]:
         "finished": False,
         "protocol": PROTOCOL,
         "model": config.model_name,
-        "dataset": config.dataset_name,
+        "dataset": config.dataset_label,
         "preset": config.preset,
         "seed": config.seed,
         "config_hash": config_hash(config),
         "selection": "val t2i R1, then mAP; the earliest epoch of equals; mixing weights on val",
         "environment": environment(),
     }
+
+
+def experiment(config: RunConfig) -> str:
+    """The MLflow experiment of a run."""
+    return f"tbps/{config.dataset_label}"
+
+
+def tags(config: RunConfig, dataset: Dataset, commit: str | None) -> dict[str, str]:
+    """What an MLflow run is found by, besides its parameters."""
+    told = {"model": config.model_name, "dataset": config.dataset_label, "protocol": PROTOCOL, "seed": str(config.seed)}
+    told |= {"dataset_fingerprint": dataset.fingerprint(), "git_commit": commit or "unknown", "selection": "val t2i R1"}
+    return told | {"dataset_choices": "; ".join(f"{what}: {choice}" for what, choice in dataset.choices().items())}
+
+
+def data_section(dataset: Dataset, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """Exactly which data: its records, its size, and what reading it decided."""
+    return {"fingerprint": dataset.fingerprint(), "splits": splits, "choices": dict(dataset.choices()), "noise": account(dataset)}
 
 
 def write(folder: Path, record: Mapping[str, Any]) -> Path:

@@ -2,7 +2,8 @@
 
 A built-in is a public module of `models/` or `datasets/`; its name is the module's, with `-` for `_`. An outsider comes from an
 entry point (groups `bench.models`, `bench.datasets`; the entry point's name) or from `plug_in` (`--plugin`; the class attribute `name`
-where the class has one, else the name of its module). Names ignore case and punctuation: `CUHK-PEDES` is `cuhk_pedes`.
+where the class has one, else the name of its module). Names ignore case and punctuation: `CUHK-PEDES` is `cuhk_pedes`. A dataset may
+be a file: its path is its name, and the class that declares the path's ending (`suffixes`) reads it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib.metadata import entry_points
@@ -42,6 +43,8 @@ class Entry:
     citation: str | None = None
     presets: Mapping[str, str] = field(default_factory=dict)
     """What each preset is about, by name."""
+    suffixes: tuple[str, ...] = ()
+    """Endings of the files that a dataset reads, each a set by itself."""
 
 
 _plugged_in: dict[Kind, list[Entry]] = {kind: [] for kind in get_args(Kind)}
@@ -67,7 +70,10 @@ def find(kind: Kind, name: str) -> Entry:
     for entry in entries.values():
         if _key(entry.name) == _key(name):
             return entry
-    raise UsageError(f"unknown {kind} {name!r} ({kind}s: {', '.join(entries) or 'none'}){did_you_mean(name, entries)}")
+    if readers := [entry for entry in entries.values() if Path(name).suffix.lower() in entry.suffixes]:
+        return replace(readers[0], name=Path(name).as_posix())
+    files = "".join(f", or a file {suffix}" for entry in entries.values() for suffix in entry.suffixes)
+    raise UsageError(f"unknown {kind} {name!r} ({kind}s: {', '.join(entries) or 'none'}{files}){did_you_mean(name, entries)}")
 
 
 def load(kind: Kind, name: str) -> type[Any]:
@@ -79,7 +85,15 @@ def load(kind: Kind, name: str) -> type[Any]:
     loaded = getattr(_imported(module, entry.origin), attribute, None)
     if not (isinstance(loaded, type) and issubclass(loaded, _contract(kind))):
         raise UsageError(f"{entry.origin}: {entry.target} is no subclass of bench.contracts.{_contract(kind).__name__}")
-    return loaded
+    if not _is_file(entry):
+        return loaded
+    bound: type[Any] = loaded.of_file(Path(name))  # type: ignore[attr-defined]  # entries with suffixes are datasets
+    return bound
+
+
+def label(name: str) -> str:
+    """What a model or dataset is called in folders, records and tables: its name, or the name of its file (`album.csv`)."""
+    return re.sub(r"[^\w.-]+", "-", Path(name).name).strip(".-") or "unnamed"
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
@@ -93,6 +107,10 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """`; did you mean '...'?`, or nothing where no candidate comes near."""
     guess = nearest(word, candidates)
     return f"; did you mean {guess!r}?" if guess else ""
+
+
+def _is_file(entry: Entry) -> bool:
+    return Path(entry.name).suffix.lower() in entry.suffixes
 
 
 def _key(name: str) -> str:
@@ -202,7 +220,8 @@ def _of_class(loaded: type[Any], origin: str) -> Entry:
     name = given if isinstance(given, str) else loaded.__module__.rpartition(".")[2].replace("_", "-")
     presets = {preset: value.about for preset, value in getattr(loaded, "presets", {}).items()}
     target = f"{loaded.__module__}:{loaded.__qualname__}"
-    return Entry(name, _first_line(inspect.getdoc(loaded)), origin, target, getattr(loaded, "citation", None), presets)
+    about, suffixes = _first_line(inspect.getdoc(loaded)), tuple(getattr(loaded, "suffixes", ()))
+    return Entry(name, about, origin, target, getattr(loaded, "citation", None), presets, suffixes)
 
 
 # -------------------------------------------------------------------------------------------- reading without importing
@@ -227,7 +246,7 @@ def _described(name: str, origin: str, module: str, file: Path, wanted: str | No
     (node,) = chosen
     values = dict(_assignments(node))
     about, citation = _first_line(ast.get_docstring(node)), _text(values.get("citation"))
-    return Entry(name, about, origin, f"{module}:{node.name}", citation, _presets(values))
+    return Entry(name, about, origin, f"{module}:{node.name}", citation, _presets(values), _texts(values.get("suffixes")))
 
 
 def _is_options(node: ast.ClassDef) -> bool:
@@ -260,6 +279,10 @@ def _about(call: ast.expr) -> str:
 
 def _text(node: ast.expr | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _texts(node: ast.expr | None) -> tuple[str, ...]:
+    return tuple(text for text in map(_text, node.elts) if text is not None) if isinstance(node, ast.Tuple) else ()
 
 
 def _first_line(docstring: str | None) -> str:

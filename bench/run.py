@@ -14,19 +14,19 @@ import yaml
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
-from bench import checkpoint, record
+from bench import checkpoint, cost, record
 from bench.config import RunConfig, config_hash, flatten, run_folder
 from bench.contracts import SplitName
 from bench.dryrun import dry_run as dry_run
 from bench.engine import accelerator
-from bench.errors import UsageError
+from bench.errors import Interrupted, UsageError
 from bench.evaluation import Evaluated, evaluate, last_checkpoint, reference_lines
 from bench.evaluation import evaluate_saved as evaluate_saved
 from bench.figures import curves, retrieval_sheet
 from bench.materials import TOKENIZER, Materials, gather
 from bench.progress import Reporter, Silent
 from bench.record import RunResult as RunResult
-from bench.selection import BEST, LAST, Selected, train_and_select
+from bench.selection import BEST, LAST, Selected, Watch, train_and_select
 from bench.tracking import NoTracker, Tracker
 
 CHECKPOINTS = "checkpoints"
@@ -35,17 +35,17 @@ INDIFFERENT = ("train.workers", "evaluation.", "device", "data_root", "output_di
 """Beginnings of the keys in which two processes of one run may differ."""
 
 
-def run(config: RunConfig, tracker: Tracker, reporter: Reporter, resume: str = "auto") -> RunResult:
+def run(config: RunConfig, tracker: Tracker, reporter: Reporter, resume: str = "auto", watch: Watch | None = None) -> RunResult:
     """Train, select on val, evaluate on test once, and leave the record in the results folder and with the tracker.
 
     `resume`: "auto" goes on with what an earlier process left, and answers with the record where nothing is left to do; "never"
     sets the earlier folder aside; a path takes over an unfinished run that lies elsewhere. Of several processes the main one does
-    it all, and the others help with the training.
+    it all, and the others help with the training. `watch` is told of each epoch, and may end the run there with Interrupted.
     """
     folder, engine = run_folder(config), accelerator(config)
     if not engine.is_main_process:
         return _take_part(config, folder, engine)
-    reporter.note(f"{config.model_name} on {config.dataset_name}, seed {config.seed} -> {folder}")
+    reporter.note(f"{config.model_name} on {config.dataset_label}, seed {config.seed} -> {folder}")
     with _alone(folder):
         _settle(folder, config, resume, reporter)
         if (earlier := record.read(folder)).get("finished"):
@@ -57,9 +57,9 @@ def run(config: RunConfig, tracker: Tracker, reporter: Reporter, resume: str = "
         engine.wait_for_everyone()
         try:
             draft = _start(config, materials, folder, tracker, earlier)
-            return _train_and_test(config, materials, folder, tracker, reporter, draft, began)
+            return _train_and_test(config, materials, folder, tracker, reporter, draft, began, watch)
         except BaseException as error:
-            tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            tracker.end("KILLED" if isinstance(error, KeyboardInterrupt | Interrupted) else "FAILED")
             raise
 
 
@@ -73,9 +73,16 @@ def _take_part(config: RunConfig, folder: Path, engine: Accelerator) -> RunResul
 
 
 def _train_and_test(
-    config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter, draft: dict[str, Any], began: float
+    config: RunConfig,
+    materials: Materials,
+    folder: Path,
+    tracker: Tracker,
+    reporter: Reporter,
+    draft: dict[str, Any],
+    began: float,
+    watch: Watch | None,
 ) -> RunResult:
-    selected = train_and_select(config, materials, folder / CHECKPOINTS, tracker, reporter)
+    selected = train_and_select(config, materials, folder / CHECKPOINTS, tracker, reporter, watch)
     trained = time.perf_counter()
     val = evaluate(selected, materials.val, reporter)
     test = evaluate(selected, materials.encoded("test"), reporter)
@@ -160,24 +167,22 @@ def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Track
     fingerprint = materials.dataset.fingerprint()
     if earlier.get("data", {}).get("fingerprint", fingerprint) != fingerprint:
         raise UsageError(f"{folder}: the data set has changed since this run began; it begins anew with --resume never")
-    sizes = {name: materials.split(name).sizes() for name in SPLITS}
+    sizes: dict[str, dict[str, int]] = {name: materials.split(name).sizes() for name in SPLITS}
     commit = draft["environment"]["git_commit"]
-    draft["data"] = {"fingerprint": fingerprint, "splits": sizes}
+    draft["data"] = record.data_section(materials.dataset, sizes)
     draft["starts"] = [*earlier.get("starts", []), commit]
-    tags = {"model": config.model_name, "dataset": config.dataset_name, "protocol": draft["protocol"], "seed": str(config.seed)}
-    tags |= {"dataset_fingerprint": fingerprint, "git_commit": commit or "unknown", "selection": "val t2i R1"}
     tracker.start(
-        experiment=f"tbps/{config.dataset_name}",
-        name=f"{config.model_name}-{config.dataset_name}-s{config.seed}-{config_hash(config)[:4]}",
+        experiment=record.experiment(config),
+        name=f"{config.model_name}-{config.dataset_label}-s{config.seed}-{config_hash(config)[:4]}",
         params=flatten(config),
-        tags=tags,
+        tags=record.tags(config, materials.dataset, commit),
         run_id=earlier.get("mlflow_run_id"),
     )
     draft["mlflow_run_id"] = tracker.run_id or earlier.get("mlflow_run_id")
     record.write(folder, draft)  # now: a kill from here on is followed by the same MLflow run
     checkpoint.write_text(folder / "config.yaml", yaml.safe_dump(config.dump(), sort_keys=False))
     counts = {f"{name} {what}": count for name, split in sizes.items() for what, count in split.items()}
-    tracker.dataset(config.dataset_name, fingerprint, config.dataset_name, counts, "train, val and test")
+    tracker.dataset(config.dataset_label, fingerprint, config.dataset_name, counts, "train, val and test")
     if tracker.run_id != earlier.get("mlflow_run_id"):
         _tell_what_was(folder / CHECKPOINTS / LAST, tracker)
     return draft
@@ -204,6 +209,7 @@ def _outcome(selected: Selected, val: Evaluated, test: Evaluated) -> dict[str, A
         "mixing": dict(selected.mixing),
         "parameters": record.parameter_counts(selected.model),
         "peak_memory_mib": record.peak_memory_mib(),
+        "cost": cost.measure(selected.model, test.data, test.embedded, selected.mixing, selected.config.evaluation, selected.engine),
     }
 
 
@@ -212,11 +218,11 @@ def _leave(
 ) -> None:
     """The finished record is put in its place last: after a kill before that, the same command does what is left."""
     checkpoint.write_text(folder / "metrics.jsonl", "".join(json.dumps(values) + "\n" for values in selected.course.history))
-    test.write_per_query(folder / "per_query.parquet")
+    tables = test.write_tables(folder, selected, reporter.track)
     figures = _draw(folder / "figures", result, selected, val, test, reporter)
     finished = record.write(folder / ".finished", result)
     tracker.metrics(_final_metrics(result), step=result["selected_epoch"])
-    for path in (folder / "config.yaml", finished, folder / "metrics.jsonl", folder / "per_query.parquet"):
+    for path in (folder / "config.yaml", finished, folder / "metrics.jsonl", *tables):
         tracker.artifact(path)
     for path in figures:
         tracker.artifact(path, "figures")
@@ -235,6 +241,7 @@ def _final_metrics(result: dict[str, Any]) -> dict[str, float]:
         for name, value in summary.items()
     }
     known = {"chance/t2i/R1": result["chance"]["t2i"]["R1"], "ceiling/t2i/R1": result["ceiling"]}
+    values |= {f"cost/{name}": value for name, value in result["cost"].items()}
     return values | {name: value for name, value in known.items() if value is not None}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,10 @@ class Course:
         return patience is not None and self.epoch - self.best_epoch >= patience
 
 
+Watch = Callable[[Course], None]
+"""Told how far training has come when an epoch is kept, and when it is taken up again; raises to end it there."""
+
+
 @dataclass(frozen=True)
 class Selected:
     """A trained model with the weights of its best epoch on val."""
@@ -76,16 +80,33 @@ class _Training:
     schedule: LambdaLR
 
 
-def train_and_select(config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter) -> Selected:
+def _batches(config: RunConfig, train: EncodedSplit, engine: Accelerator) -> PairBatches:
+    """This process's share of the train pairs, in batches as the recipe wants them."""
+    recipe = config.train
+    return PairBatches(
+        train,
+        recipe.batch_size,
+        config.seed,
+        recipe.flip,
+        instances=recipe.instances if recipe.sampler == "identity" else None,
+        augment=recipe.augment,
+        rank=engine.process_index,
+        world=engine.num_processes,
+    )
+
+
+def train_and_select(
+    config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, reporter: Reporter, watch: Watch | None = None
+) -> Selected:
     """Train for the configured epochs, from the last checkpoint in `folder` if there is one; end with the best epoch's weights."""
     engine = accelerator(config)
     train, val = materials.encoded("train"), materials.val
-    batches = PairBatches(
-        train, config.train.batch_size, config.seed, config.train.flip, rank=engine.process_index, world=engine.num_processes
-    )
+    batches = _batches(config, train, engine)
     training = _begin(config, materials, folder, engine, len(batches))
     model, schedule = training.model, training.schedule
     course = _resume(training, engine, reporter)
+    if watch is not None and course.epoch:
+        watch(course)
     wrapped, prepared = engine.prepare(model, training.optimise)
     while course.epoch < config.train.epochs and not course.stale(config.train.patience):
         began, number = time.perf_counter(), course.epoch + 1
@@ -101,6 +122,8 @@ def train_and_select(config: RunConfig, materials: Materials, folder: Path, trac
             _keep(training, course)
         engine.wait_for_everyone()
         reporter.epoch(number, config.train.epochs, values)
+        if watch is not None:
+            watch(course)
     checkpoint.load_model(model, _best(folder, course), folder / BEST)
     return Selected(config, materials, model, engine, course)
 

@@ -1,18 +1,20 @@
-"""Captions -> token ids, captions -> noun phrases with their character spans."""
+"""Captions -> token ids, of the captions and of their noun phrases."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+from uuid import uuid4
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -20,105 +22,17 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
-from bench._phrase_words import RULES, word_class
 from bench._wordpiece import learn_pieces
-from bench.contracts import Captions, InputSpec, Track, UsageError, silently
+from bench.contracts import Captions, InputSpec, UsageError
+from bench.phrases import Phrase
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 FILE = "tokenizer.json"
+TOKENS_VERSION = 1
+"""Raise it whenever the same captions, phrases and tokenizer come to give other tokens."""
 PRETRAINED_ADVICE = (
     "give a folder that holds tokenizer.json (or vocab.txt and config.json), or run `hf download <id>` once where there is a network"
 )
-
-# ---------------------------------------------------------------------------------------------------------- phrases
-
-_WORD = re.compile(r"\w+(?:[-'’]\w+)*?(?=['’][sS]\b)|['’][sS]\b|\w+(?:[-'’]\w+)*|[^\w\s]")
-_MARKS = {",": ",", "'s": "S", "’s": "S", "&": "C"}
-# Repetitions are bounded, so that the time is linear in the caption whatever stands in it.
-_MODIFIER = r"(?:[RA\#XK]|N[KL](?=[RA\#XKGWNL])|(?<=[DARXK\#CS])G(?=[RA\#XKNLBW])|(?<=[DARXK])W(?=[NL]))"
-_PHRASE = re.compile(
-    rf"""(?P<modifiers>{_MODIFIER}{{1,9}})?             # light blue; ripped; knee length; down
-        (?(modifiers)(?:(?:,C?|C){_MODIFIER}{{1,9}}){{,9}})      # and white striped; long, dark
-        (?:(?:(?<=[DA\#K])B)?[NL]+                      # jean shorts; walk way
-          |(?<=[DA\#K])B|(?<=[DAK])X)                  # a look; the left
-        (?:S{_MODIFIER}{{,9}}[NL]+)*                      # man's left hand
-    """,
-    re.VERBOSE,
-)
-PHRASES_VERSION = sha256(repr((RULES, _WORD.pattern, _PHRASE.pattern, 1)).encode()).hexdigest()
-"""Changes with the word lists and the patterns; the number stands for the code between them."""
-
-
-class Phrase(NamedTuple):
-    """A noun phrase of a caption: `caption[start:end] == text`."""
-
-    text: str
-    start: int
-    end: int
-
-
-def noun_phrases(caption: str) -> tuple[Phrase, ...]:
-    """The noun phrases of a caption in order, without leading determiners and possessives ("his black coat": "black coat").
-
-    By rules, not by a parser: a phrase is modifiers and nouns, modifiers may be joined ("blue and white striped shirt"), nouns
-    may not ("black pants" and "white shoes"). Pronouns are no phrases.
-    """
-    words = list(_WORD.finditer(caption))
-    classes = "".join(_class(word.group()) for word in words)
-    spans = ((words[found.start()].start(), words[found.end() - 1].end()) for found in _PHRASE.finditer(classes))
-    return tuple(Phrase(caption[start:end], start, end) for start, end in spans)
-
-
-def _class(word: str) -> str:
-    lower = word.lower()
-    return _MARKS.get(lower) or (word_class(lower.replace("’", "'")) if word[0].isalnum() else ".")
-
-
-def phrases_of(captions: Sequence[str], cache: Path | None = None, track: Track = silently) -> list[tuple[Phrase, ...]]:
-    """`noun_phrases` of every caption, kept in a file of the folder `cache` that is named by captions and extractor.
-
-    The file only saves time: one that is corrupt or foreign is written anew, a folder that cannot be written is let be.
-    """
-    if cache is None:
-        return [noun_phrases(caption) for caption in track(captions, "noun phrases")]
-    key = sha256(json.dumps([PHRASES_VERSION, *captions]).encode()).hexdigest()
-    file = cache / f"phrases-{key[:16]}.json"
-    known = _read_phrases(file, key, captions)
-    if known is None:
-        known = phrases_of(captions, None, track)
-        _write_phrases(file, key, known)
-    return known
-
-
-def _read_phrases(file: Path, key: str, captions: Sequence[str]) -> list[tuple[Phrase, ...]] | None:
-    """The phrases kept in a file, None unless it holds those of these captions."""
-    try:
-        kept = json.loads(file.read_bytes())
-        if kept["key"] != key:
-            return None
-        pairs = list(zip(captions, kept["spans"], strict=True))
-        return [tuple(_phrase_at(caption, *span) for span in spans) for caption, spans in pairs]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-def _phrase_at(caption: str, start: int, end: int) -> Phrase:
-    if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(caption):
-        raise ValueError("no span of the caption")
-    return Phrase(caption[start:end], start, end)
-
-
-def _write_phrases(file: Path, key: str, phrases: Sequence[Sequence[Phrase]]) -> None:
-    """Whole or not at all: written beside, then renamed. Failing costs the caching only."""
-    content = json.dumps({"key": key, "spans": [[(phrase.start, phrase.end) for phrase in found] for found in phrases]})
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(content, encoding="utf-8")
-        beside.replace(file)
-    except OSError:
-        return
-
 
 # ----------------------------------------------------------------------------------------------------------- tokens
 
@@ -180,6 +94,11 @@ class Tokenizer:
         padding = self._backend.padding
         return int(padding["pad_id"]) if padding else 0
 
+    def digest(self) -> str:
+        """SHA-256 over all that says how it encodes."""
+        self._backend.no_truncation()
+        return sha256(self._backend.to_str().encode()).hexdigest()
+
     def encode(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
         """Token ids (T, L) int64, padded to the longest text, and where they are tokens (T, L) bool.
 
@@ -218,6 +137,42 @@ def _from_transformers(name: str) -> Any:
 def _may_be_on_hub(name: str) -> bool:
     """Hub ids are `name` or `owner/name`; asking the hub for a path would cost a minute of retries without a network."""
     return not Path(name).exists() and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name) is not None
+
+
+def kept_captions(
+    captions: Sequence[str], tokenizer: Tokenizer, spec: InputSpec, phrases: Sequence[Sequence[Phrase]], cache: Path
+) -> Captions:
+    """`encode_captions`, kept in a file of the folder `cache` that is named by all it depends on.
+
+    The file only saves time: one that is corrupt or foreign is written anew, a folder that cannot be written is let be.
+    """
+    wanted = (spec.max_tokens, spec.max_phrases, spec.max_phrase_tokens, spec.phrase_filler)
+    told = [TOKENS_VERSION, tokenizer.digest(), wanted, captions, [[phrase.text for phrase in found] for found in phrases]]
+    file = cache / f"tokens-{sha256(json.dumps(told).encode()).hexdigest()[:32]}.safetensors"
+    known = _read_captions(file, len(captions))
+    if known is None:
+        known = encode_captions(captions, tokenizer, spec, phrases)
+        _write_captions(file, known)
+    return known
+
+
+def _read_captions(file: Path, n: int) -> Captions | None:
+    try:
+        known = Captions(**load_file(file))
+    except (OSError, SafetensorError, TypeError):
+        return None
+    return known if len(known) == n else None
+
+
+def _write_captions(file: Path, captions: Captions) -> None:
+    """Whole or not at all: written beside, then renamed."""
+    beside = file.with_name(f".{file.name}.{uuid4().hex}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in vars(captions).items()}, beside)
+        beside.replace(file)
+    except (OSError, SafetensorError):
+        beside.unlink(missing_ok=True)
 
 
 def encode_captions(captions: Sequence[str], tokenizer: Tokenizer, spec: InputSpec, phrases: Sequence[Sequence[Phrase]]) -> Captions:

@@ -11,126 +11,62 @@ import json
 import logging
 import math
 import os
-import posixpath
-import re
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
+from bench._trackers import MemoryTracker as MemoryTracker
+from bench._trackers import NoTracker as NoTracker
+from bench._trackers import Status as Status
+from bench._trackers import Tracker as Tracker
+from bench._trackers import stored_name as stored_name
 from bench.errors import UsageError
 from bench.outbox import CALL, Outbox, Record, alone_in, within, without_password
 from bench.progress import Reporter
 
-Status = Literal["FINISHED", "FAILED", "KILLED"]
 PARENT_TAG = "mlflow.parentRunId"
 """A run whose tags hold its parent's run id under this key is shown as the parent's child (a study's trial)."""
 DEFAULT_URI = "sqlite:///mlflow.db"
-PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT, DIGEST_LIMIT = 6000, 5000, 250, 16
-"""Characters at most of a value, a tag, a name and a data set's digest; MLflow takes 36 of the last, which is no sight."""
+PARAM_LIMIT, TAG_LIMIT, DIGEST_LIMIT = 6000, 5000, 16
+"""Characters at most of a value, a tag and a data set's digest; MLflow takes 36 of the last, which is no sight."""
 OPENING, UPLOAD, CLOSING = 60.0, 120.0, 10.0
 """Seconds until a call into MLflow is given up: to open a store, to copy a file, to stop sampling the machine."""
 
 
-class Tracker(Protocol):
-    """Where one run is recorded: `start`, then anything in any order, then `end`. None of it raises."""
+@dataclass(frozen=True)
+class Under:
+    """Whose child a run is (None: nobody's), its name there, and the tags it has on top of its own."""
 
-    run_id: str | None
-    """The store's name of the run; None before `start` and where nothing is stored."""
-    address: str | None
-    """What to pass to `mlflow ui --backend-store-uri`; a server's own URL if it begins with http."""
-
-    def start(self, *, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None = None) -> None:
-        """Open a run, or continue `run_id` after a resume (a new run if the store does not know it any more)."""
-
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers of one step (epoch). What is not finite is left out."""
-
-    def dataset(self, name: str, fingerprint: str, source: str, counts: Mapping[str, int], context: str) -> None:
-        """Record a data set the run reads: its SHA-256, where it comes from, what it holds, what it is used for."""
-
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copy a file (or a folder) to the run, into `folder` there."""
-
-    def end(self, status: Status = "FINISHED") -> None:
-        """Close the run."""
+    parent: str | None
+    name: str
+    tags: Mapping[str, str]
 
 
-def tracker(kind: str, reporter: Reporter) -> Tracker:
+def tracker(kind: str, reporter: Reporter, under: Under | None = None) -> Tracker:
     """The tracker called "mlflow" or "none"."""
     if kind == "mlflow":
-        return MLflowTracker(reporter)
+        return MLflowTracker(reporter, under)
     if kind == "none":
         return NoTracker()
     raise UsageError(f"unknown tracker {kind!r}: choose 'mlflow' or 'none'")
 
 
-class NoTracker:
-    """Records nothing."""
-
-    run_id: str | None = None
-    address: str | None = None
-
-    def start(
-        self, *, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None = None
-    ) -> None: ...
-
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
-
-    def dataset(self, name: str, fingerprint: str, source: str, counts: Mapping[str, int], context: str) -> None: ...
-
-    def artifact(self, path: Path, folder: str | None = None) -> None: ...
-
-    def end(self, status: Status = "FINISHED") -> None: ...
-
-
-@dataclass
-class MemoryTracker:
-    """Keeps all it is told, for tests; a metric's name that MLflow would refuse is an error here."""
-
-    run_id: str | None = None
-    address: str | None = None
-    starts: list[dict[str, Any]] = field(default_factory=list)
-    """The arguments of each `start`."""
-    points: list[tuple[int | None, dict[str, float]]] = field(default_factory=list)
-    """(step, values) of each `metrics`."""
-    datasets: list[dict[str, Any]] = field(default_factory=list)
-    artifacts: list[tuple[Path, str | None]] = field(default_factory=list)
-    statuses: list[Status] = field(default_factory=list)
-
-    def start(self, *, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None = None) -> None:
-        self.starts.append({"experiment": experiment, "name": name, "params": dict(params), "tags": dict(tags), "run_id": run_id})
-        self.run_id = run_id or f"memory-{len(self.starts)}"
-
-    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        if refused := [name for name in values if stored_name(name) != name]:
-            raise ValueError(f"MLflow takes letters, digits, '_', '-', '.', ' ' and '/' in a metric's name, but got {refused}")
-        self.points.append((step, dict(values)))
-
-    def dataset(self, name: str, fingerprint: str, source: str, counts: Mapping[str, int], context: str) -> None:
-        self.datasets.append({"name": name, "fingerprint": fingerprint, "source": source, "counts": dict(counts), "context": context})
-
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        self.artifacts.append((path, folder))
-
-    def end(self, status: Status = "FINISHED") -> None:
-        self.statuses.append(status)
-
-
 class MLflowTracker:
     """Records to the store that MLFLOW_TRACKING_URI names, else to mlflow.db in the working directory."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, under: Under | None = None) -> None:
         self.run_id: str | None = None
+        self._under = under
         uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
         self.address: str | None = without_password(uri)
         self._reporter = reporter
         self._outbox = Outbox(reporter)
-        self._database = _database(uri)
+        self._database = sqlite_file(uri)
         # Absolute, so that a change of the working directory does not move the store
         self._uri = f"sqlite:///{self._database.as_posix()}" if self._database else uri
         self._client: Any = None
@@ -138,6 +74,9 @@ class MLflowTracker:
 
     def start(self, *, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None = None) -> None:
         self._outbox, self.run_id = Outbox(self._reporter), None
+        if self._under is not None:
+            parent = {PARENT_TAG: self._under.parent} if self._under.parent else {}
+            name, tags = self._under.name, {**tags, **self._under.tags, **parent}
         if self._database and not self._database.exists():
             self._reporter.note(f"MLflow creates its store {self.address}: some seconds, once")
         try:
@@ -157,6 +96,9 @@ class MLflowTracker:
     def dataset(self, name: str, fingerprint: str, source: str, counts: Mapping[str, int], context: str) -> None:
         self._send("record the data set", partial(self._dataset, name, fingerprint, source, json.dumps(dict(counts)), context))
 
+    def tag(self, values: Mapping[str, str]) -> None:
+        self._send("set tags", partial(self._tag, values))
+
     def artifact(self, path: Path, folder: str | None = None) -> None:
         if self._client is not None:
             copy = partial(self._client.log_artifact, self.run_id, str(path), folder)
@@ -171,6 +113,22 @@ class MLflowTracker:
             self._outbox.send(Record(f"mark the run {status}", close), now=True)
         self._monitor = self._client = None
 
+    def close_children(self, parent: str, keep: Collection[str]) -> None:
+        """End as KILLED the runs under `parent` that no process is at work on any more: all that run but those to `keep`."""
+
+        def work() -> None:
+            experiment = self._client.get_run(parent).info.experiment_id
+            of_parent = f"tags.`{PARENT_TAG}` = '{parent}' and attributes.status = 'RUNNING'"
+            for run in self._client.search_runs([experiment], of_parent, max_results=1000):
+                if run.info.run_id not in keep:
+                    self._client.set_terminated(run.info.run_id, "KILLED")
+
+        try:
+            self._client = self._client or within(OPENING, self._connect)
+            within(CALL, work)
+        except Exception as error:
+            self._outbox.warn("close the runs of processes that died", error)
+
     def _send(self, what: str, work: Callable[[], object]) -> None:
         if self._client is not None:
             self._outbox.send(Record(what, work))
@@ -178,26 +136,20 @@ class MLflowTracker:
     # The calls into MLflow: each runs in a thread of its own, see `within`
 
     def _connect(self) -> Any:
-        _settle(self._uri)
-        from mlflow import MlflowClient
-
-        _hush()
         if self._database is None:
-            return MlflowClient(self._uri)
+            return client(self._uri)
         with alone_in(self._database.parent):  # MLflow's migrations lock nothing, and two that create one store break it
             _probe(self._database)
-            return MlflowClient(self._uri)
+            return client(self._uri)
 
     def _open(self, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None) -> tuple[str, set[str]]:
         """The id of the run, and the names of the parameters it has: MLflow never takes another value for one."""
-        from mlflow.entities import RunTag
-
-        stored = {stored_name(key): _cut(value, TAG_LIMIT) for key, value in tags.items()}
         if run_id is not None and (known := self._find(run_id)) is not None:
             self._client.update_run(run_id, status="RUNNING")
-            self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in stored.items()])
+            self.run_id = run_id
+            self._tag(tags)
             return run_id, set(known.data.params)
-        run = self._client.create_run(self._experiment(experiment), tags=stored, run_name=name)
+        run = self._client.create_run(self._experiment(experiment), tags=_stored_tags(tags), run_name=name)
         return run.info.run_id, set()
 
     def _find(self, run_id: str) -> Any | None:
@@ -231,6 +183,11 @@ class MLflowTracker:
 
         self._client.log_batch(self.run_id, params=[Param(stored_name(key), _cut(value, PARAM_LIMIT)) for key, value in params.items()])
 
+    def _tag(self, values: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in _stored_tags(values).items()])
+
     def _metrics(self, values: Mapping[str, float], step: int, milliseconds: int) -> None:
         from mlflow.entities import Metric
 
@@ -258,9 +215,17 @@ class MLflowTracker:
             self._outbox.warn("sample the machine", error)
 
 
-def stored_name(name: str) -> str:
-    """The name under which MLflow stores a metric, parameter or tag: what it refuses (`@` in `R@1`) becomes `_`."""
-    return posixpath.normpath(re.sub(r"[^\w./ -]", "_", name)).lstrip("./")[:NAME_LIMIT] or "_"
+def _stored_tags(values: Mapping[str, str]) -> dict[str, str]:
+    return {stored_name(key): _cut(value, TAG_LIMIT) for key, value in values.items()}
+
+
+def client(uri: str) -> Any:
+    """A client of the store at `uri`, with this project's settings."""
+    _settle(uri)
+    from mlflow import MlflowClient
+
+    _hush()
+    return MlflowClient(uri)
 
 
 def _cut(value: object, limit: int) -> str:
@@ -268,7 +233,7 @@ def _cut(value: object, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _database(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
     """The file of an SQLite store, absolute; None for other stores."""
     path = uri.removeprefix("sqlite:///")
     return Path(path).absolute() if path not in (uri, "", ":memory:") else None

@@ -1,101 +1,169 @@
-"""The annotation files of text-based person search: one JSON list of records, read strictly, images checked cheaply."""
+"""Records of text-based person search as files spell them: each is read into an entry or a defect, entries are gathered by image.
+
+Nothing stops at a bad record: whoever needs all of them sound (`Gathered.sound`) raises what was found first, and `data check` tells all.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeGuard, get_args
+from typing import Any, NamedTuple, TypeGuard, get_args
 
-from bench.contracts import Dataset, ImageRecord, Split, SplitName, UsageError
+from bench.contracts import Defect, ImageRecord, Split, SplitName, UsageError
 
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
-WALKERS = "`--dataset walkers` needs no download"
 
 
-class Counts(NamedTuple):
-    """The size of a split."""
+class Keys(NamedTuple):
+    """The names under which a record holds its parts; of several, the first that is there is read."""
 
-    identities: int
-    images: int
-    captions: int
-
-
-def read_records(file: Path, image_root: Path, *, path_key: str, renamed: Mapping[str, str] | None = None) -> dict[SplitName, Split]:
-    """Every split of an annotation file: a list of records {"id", `path_key`, "captions", "split"}; other keys are let be.
-
-    All three splits are in the result, an absent one empty. `renamed` gives other names to images. Whatever is malformed is
-    a UsageError that names the file and the record, counted from 0.
-    """
-    records = _read_list(file)
-    pairs: dict[SplitName, list[tuple[ImageRecord, list[str]]]] = {name: [] for name in SPLITS}
-    seen: dict[tuple[SplitName, str], int] = {}
-    for number, record in enumerate(records):
-        try:
-            split, image, captions = _read_record(record, path_key, renamed or {})
-            first = seen.setdefault((split, image.path), number)
-            if first != number:
-                raise ValueError(f"image {image.path!r} of split {split!r} already stands in record {first}; keep one of them")
-        except ValueError as error:
-            raise UsageError(f"{file}: record {number}: {error}") from None
-        pairs[split].append((image, captions))
-    return {name: Split.from_pairs(name, image_root, pairs[name]) for name in SPLITS}
+    pid: tuple[str, ...] = ("id", "image_id")
+    path: tuple[str, ...] = ("file_path", "img_path", "image")
+    captions: tuple[str, ...] = ("captions", "caption")
 
 
-def _read_list(file: Path) -> list[Any]:
-    """The file's JSON list. `utf-8-sig`: a byte order mark, as some editors leave it, is no error."""
+ANNOTATIONS = Keys()
+"""CUHK-PEDES and ICFG-PEDES say `file_path`, RSTPReid `img_path`; APTM's files `image`, `image_id` and one `caption` a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A sound record: one image with its captions, or with one of several where each has a record of its own (`single`)."""
+
+    where: str
+    split: SplitName | None
+    path: str
+    pid: int | str
+    captions: tuple[str, ...]
+    single: bool
+    further: Mapping[str, Any]
+    """What the record holds besides."""
+
+
+class _Broken(ValueError):
+    """A rule that a record breaks, and how."""
+
+    def __init__(self, rule: str, what: str) -> None:
+        super().__init__(what)
+        self.rule = rule
+
+
+# ------------------------------------------------------------------------------------------------------------ records
+
+
+def read_list(file: Path) -> list[Any]:
+    """A file's JSON list. What is none is a UsageError."""
     try:
-        records = json.loads(file.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror}); give a readable annotation file") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8 or get the annotation file again") from None
+        records = json.loads(read_text(file))
     except (ValueError, RecursionError) as error:
         where = f" ({error})" if isinstance(error, ValueError) else ""
-        raise UsageError(f"{file}: not JSON{where}; get the annotation file again") from None
+        raise UsageError(f"{file}: not JSON{where}; get the file again") from None
     if not isinstance(records, list) or not records:
         found = "an empty list" if records == [] else f"a {type(records).__name__}"
-        raise UsageError(f"{file}: holds {found}; it must hold a list of records, get the annotation file again")
+        raise UsageError(f"{file}: holds {found}; it must hold a list of records, get the file again")
     return records
 
 
-def _read_record(record: Any, path_key: str, renamed: Mapping[str, str]) -> tuple[SplitName, ImageRecord, list[str]]:
-    """One record, or a ValueError that says the rule."""
-    if not isinstance(record, dict):
-        raise ValueError(f"is a {type(record).__name__}; make it an object with the keys id, {path_key}, captions, split")
-    missing = [key for key in ("id", path_key, "captions", "split") if key not in record]
+def read_text(file: Path) -> str:
+    """A file's text. `utf-8-sig`: a byte order mark, as some editors leave it, is no error."""
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror}); give a readable file") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8 or get the file again") from None
+
+
+def read_records(file: Path, image_root: Path) -> dict[SplitName, Split]:
+    """Every split of an annotation file, an absent one empty. What is malformed is a UsageError that names the record."""
+    gathered = gather(entries(read_list(file))).sound(file)
+    return {name: gathered.split(name, image_root) for name in SPLITS}
+
+
+def entries(
+    records: Iterable[Any], keys: Keys = ANNOTATIONS, *, split: SplitName | None = None, where: str = ""
+) -> Iterator[Entry | Defect]:
+    """The entries of a list of records, counted from 0. `split`: of records that name none; `where` goes before their number."""
+    for number, record in enumerate(records):
+        yield entry(record, f"{where}record {number}", keys, split=split)
+
+
+def entry(
+    record: Any, where: str, keys: Keys = ANNOTATIONS, *, split: SplitName | None = None, splitless: bool = False, names: bool = False
+) -> Entry | Defect:
+    """One record. `splitless`: it may name no split; `names`: its identity may be a name instead of a number."""
+    try:
+        if not isinstance(record, dict):
+            raise _Broken("record", f"is a {type(record).__name__}; make it an object with the keys {_spelt(keys)}, split")
+        path_key, pid_key, captions_key = _present(record, keys, split is not None or splitless)
+        captions, single = _captions(record[captions_key], captions_key)
+        further = {str(key): value for key, value in record.items() if key not in ("split", path_key, pid_key, captions_key)}
+        pid = _pid(record[pid_key], pid_key, names)
+        return Entry(where, _split(record.get("split"), split), _path(record[path_key], path_key), pid, captions, single, further)
+    except _Broken as broken:
+        return Defect(where, broken.rule, str(broken))
+
+
+def _present(record: Mapping[Any, Any], keys: Keys, splitless: bool) -> tuple[str, str, str]:
+    """The names under which this record has its path, identity and captions."""
+    found = [next((key for key in spellings if key in record), None) for spellings in (keys.path, keys.pid, keys.captions)]
+    missing = [spellings[0] for key, spellings in zip(found, (keys.path, keys.pid, keys.captions), strict=True) if key is None]
+    missing += ["split"] if "split" not in record and not splitless else []
     if missing:
-        raise ValueError(f"lacks {', '.join(map(repr, missing))}; add what is missing")
-    if record["split"] not in SPLITS:
-        raise ValueError(f"'split' must be one of {', '.join(SPLITS)}, not {_shown(record['split'])}")
-    path = _checked_path(record[path_key], path_key)
-    return record["split"], ImageRecord(renamed.get(path, path), _checked_pid(record["id"])), _checked_captions(record["captions"])
+        raise _Broken("keys", f"lacks {', '.join(map(repr, missing))}; add what is missing")
+    path, pid, captions = found
+    assert path is not None
+    assert pid is not None
+    assert captions is not None
+    return path, pid, captions
 
 
-def _checked_pid(pid: Any) -> int:
+def _spelt(keys: Keys) -> str:
+    return ", ".join(spellings[0] for spellings in (keys.pid, keys.path, keys.captions))
+
+
+def _split(named: Any, split: SplitName | None) -> SplitName | None:
+    if named is None:
+        return split
+    if not isinstance(named, str) or named not in SPLITS:
+        raise _Broken("split", f"'split' must be one of {', '.join(SPLITS)}, not {shown(named)}")
+    if split is not None and named != split:
+        raise _Broken("split", f"'split' is {named!r} in the file of {split!r}; move the record or mend its split")
+    return named
+
+
+def _pid(pid: Any, key: str, names: bool) -> int | str:
+    if names and _is_text(pid) and pid.strip():
+        return pid.strip()
     if type(pid) is not int or not 0 <= pid < 2**63:  # `type`, since True is an instance of int
-        raise ValueError(f"'id' must be a whole number from 0 on, not {_shown(pid)}")
+        raise _Broken("identity", f"{key!r} must be {'a name or ' if names else ''}a whole number from 0 on, not {shown(pid)}")
     return pid
 
 
-def _checked_captions(captions: Any) -> list[str]:
-    if not isinstance(captions, list) or not captions:
-        raise ValueError(f"'captions' must be a list of at least one text, not {_shown(captions)}")
-    for caption in captions:
+def _captions(captions: Any, key: str) -> tuple[tuple[str, ...], bool]:
+    """The captions, and whether the record has but one that stands by itself (`caption`)."""
+    single = key == "caption" and isinstance(captions, str)
+    texts = [captions] if single else captions
+    if not isinstance(texts, list) or not texts:
+        raise _Broken("captions", f"{key!r} must be a list of at least one text, not {shown(captions)}")
+    for caption in texts:
         if not _is_text(caption) or not caption.strip():
-            raise ValueError(f"'captions' must hold texts with at least one word, not {_shown(caption)}; fix or drop that caption")
-    return captions
+            raise _Broken("captions", f"{key!r} must hold texts with at least one word, not {shown(caption)}; fix or drop that caption")
+    return tuple(texts), single
 
 
-def _checked_path(path: Any, key: str) -> str:
+def _path(path: Any, key: str) -> str:
     """A path that stays below the image root on every system, in its one spelling (so that equal images are equal texts)."""
     if not _is_text(path) or not path:
-        raise ValueError(f"{key!r} must be a path, not {_shown(path)}")
-    clean = path.isprintable() and not any(character in path for character in "\\:")
-    if not clean or any(part in ("", ".", "..") for part in path.split("/")):
-        raise ValueError(f"{key!r} must be a plain path below the image folder, with forward slashes and no '..', not {_shown(path)}")
+        raise _Broken("path", f"{key!r} must be a path, not {shown(path)}")
+    plain = path.isprintable() and not any(character in path for character in "\\:")
+    if not plain or any(part in ("", ".", "..") for part in path.split("/")):
+        leaves = path.startswith(("/", "\\")) or ":" in path or ".." in path.replace("\\", "/").split("/")
+        rule = "a plain path below the image folder, with forward slashes and no '..'"
+        raise _Broken("outside" if leaves else "path", f"{key!r} must be {rule}, not {shown(path)}")
     return path
 
 
@@ -104,80 +172,92 @@ def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value for one line of an error: short, printable."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except (RecursionError, ValueError):  # nested without end; a number of thousands of digits
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def missing_images(root: Path, paths: Iterable[str]) -> list[str]:
-    """Which of the paths are no file below root, in order. One listing a folder: a stat a file takes minutes on network disks."""
-    by_folder: dict[str, set[str]] = defaultdict(set)
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        by_folder[folder].add(name)
-    missing = ((folder, name) for folder, names in by_folder.items() for name in names - _file_names(root / folder))
-    return sorted(f"{folder}/{name}" if folder else name for folder, name in missing)
+# ----------------------------------------------------------------------------------------------------------- gathering
 
 
-def _file_names(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except OSError:
-        return set()
+@dataclass(slots=True)
+class Held:
+    """An image, and its captions, each with what its record held besides."""
+
+    image: ImageRecord
+    rows: list[tuple[str, Mapping[str, Any]]]
+    first: Entry
 
 
-class AnnotatedDataset(Dataset):
-    """A data set in IRRA's layout: `<data root>/<folder>/` holds an annotation file, and the images in `imgs/`."""
+@dataclass(frozen=True)
+class Gathered:
+    """The images of each split by path, what was wrong with other records, and which images go by another name here."""
 
-    folder: ClassVar[str]
-    annotations: ClassVar[tuple[str, ...]]
-    """Names under which the annotation file goes about; the first that is there is read."""
-    path_key: ClassVar[str] = "file_path"
-    obtain: ClassVar[str]
-    """How the set is obtained: an imperative clause."""
-    official: ClassVar[Mapping[SplitName, Counts]]
-    """The published sizes, to set beside what is found."""
+    images: dict[SplitName, dict[str, Held]] = field(default_factory=lambda: {name: {} for name in SPLITS})
+    defects: list[Defect] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
 
-    _splits: dict[SplitName, Split] | None = None
+    def split(self, name: SplitName, root: Path) -> Split:
+        return Split.from_pairs(name, root, ((held.image, [text for text, _ in held.rows]) for held in self.images[name].values()))
 
-    def split(self, name: SplitName) -> Split:
-        """The records of a split, its images all there."""
-        if self._splits is None:
-            file = self._annotation_file()
-            self._splits = read_records(file, self.images, path_key=self.path_key, renamed=self.renamed())
-        split = self._splits[name]
-        if not split.images:
-            raise UsageError(f"{self.folder}: no record of split {name!r} in {self.root / self.folder}; {self._advice()}")
-        self._require_images(split)
-        return split
+    def columns(self, name: SplitName) -> dict[str, tuple[Any, ...]]:
+        """What records held besides, by key: a value a caption of the split, in its order; None where a record lacks it."""
+        rows = [further for _, held in sorted(self.images[name].items()) for _, further in held.rows]
+        return {key: tuple(row.get(key) for row in rows) for key in dict.fromkeys(key for row in rows for key in row)}
 
-    @property
-    def images(self) -> Path:
-        """The folder that image paths are relative to."""
-        return self.root / self.folder / "imgs"
+    def sound(self, file: Path) -> Gathered:
+        """Itself, or a UsageError about the first defect."""
+        if not self.defects:
+            return self
+        first, more = self.defects[0], len(self.defects) - 1
+        others = f" (and {more} more, which `data check` lists)" if more else ""
+        raise UsageError(f"{file}: {first.where}: {first.what}{others}")
 
-    def renamed(self) -> Mapping[str, str]:
-        """Images that go by another name on disk than in the annotation file."""
-        return {}
+    def carve(self, name: SplitName, share: float, seed: int) -> str:
+        """Move this share of train's identities, whole, to the split `name`; what was done, in words.
 
-    def _annotation_file(self) -> Path:
-        folder = self.root / self.folder
-        for name in self.annotations:
-            if (folder / name).is_file():
-                return folder / name
-        found = f"no {' or '.join(self.annotations)} in {folder}" if folder.is_dir() else f"no folder {folder}"
-        raise UsageError(f"{self.folder}: {found}; {self._advice()}")
+        An identity's place in the draw depends on it and the seed alone: adding or dropping others moves few.
+        """
+        pids = {held.image.pid for held in self.images["train"].values()}
+        drawn = sorted(pids, key=lambda pid: sha256(f"{name} {seed} {pid}".encode()).digest())[: max(1, round(share * len(pids)))]
+        if len(drawn) == len(pids):
+            raise UsageError(f"{len(pids)} identities are too few to hold {name} out of them; name the split of each record")
+        moved = {path: held for path, held in self.images["train"].items() if held.image.pid in set(drawn)}
+        self.images[name].update(moved)
+        for path in moved:
+            del self.images["train"][path]
+        return f"{len(drawn)} of {len(pids)} identities of train, held out (share {share:g}, seed {seed})"
 
-    def _require_images(self, split: Split) -> None:
-        missing = missing_images(split.root, (image.path for image in split.images))
-        if missing:
-            raise UsageError(
-                f"{self.folder}: {len(missing)} of {len(split.images)} images of split {split.name!r} are missing, "
-                f"such as {missing[0]}, below {split.root}; {self._advice()}"
-            )
 
-    def _advice(self) -> str:
-        layout = f"so that {self.annotations[0]} and imgs/ stand in <data root>/{self.folder}"
-        return f"{self.obtain}, unpack it {layout}, name another place with --data-root, or take another set: {WALKERS}"
+def gather(found: Iterable[Entry | Defect], renamed: Mapping[str, str] | None = None) -> Gathered:
+    """Entries by split and image. `renamed` gives other names to images. An entry of no split goes to train."""
+    gathered, renamed = Gathered(), renamed or {}
+    for one in found:
+        if isinstance(one, Entry) and one.path in renamed:
+            gathered.renamed[one.path] = renamed[one.path]
+        problem = one if isinstance(one, Defect) else _add(gathered, one, renamed.get(one.path, one.path))
+        if problem is not None:
+            gathered.defects.append(problem)
+    for held in (held for images in gathered.images.values() for held in images.values() if held.first.single):
+        held.rows.sort(key=lambda row: (row[0], repr(row[1])))  # so that nothing hangs on the order of rows
+    return gathered
+
+
+def _add(gathered: Gathered, entry: Entry, path: str) -> Defect | None:
+    name = entry.split or "train"
+    assert isinstance(entry.pid, int)
+    rows = [(caption, entry.further) for caption in entry.captions]
+    held = gathered.images[name].setdefault(path, Held(ImageRecord(path, entry.pid), rows, entry))
+    if held.first is entry:
+        return None
+    stands = f"image {path!r} of split {name!r} already stands in {held.first.where}"
+    if held.image.pid != entry.pid:
+        return Defect(entry.where, "repeated", f"{stands}, as identity {held.first.pid}; keep one of them")
+    if not (held.first.single and entry.single):
+        return Defect(entry.where, "repeated", f"{stands}; keep one of them")
+    held.rows.extend(rows)
+    return None

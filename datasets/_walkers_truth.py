@@ -14,7 +14,7 @@ An attribute is `part.property`; an identity has every one of them, "none" where
 image, its right and bottom just outside, and bounds the pixels that show the part; a part that does not show is absent; `share`
 is how much of it nothing in front hides; `clear` parts are those that captions may speak of. `mentions` has a list for each
 caption, in their order: characters [start, end) speak of `part` (the whole is "person") and state these values. A stated
-`image.view` is a fact of the image. With caption noise, what a train caption states may be false; attributes never are.
+`image.view` is a fact of the image. With wrong facts, what a train caption states may be false; attributes never are.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contracts import Box, Grounding, Twins
 from datasets._walkers_draw import Picture
 from datasets._walkers_identity import Identity
 from datasets._walkers_spans import Caption
@@ -55,6 +56,34 @@ def image_truth(identity: Identity, picture: Picture, captions: Iterable[Caption
 def read_truth(file: Path) -> Truth:
     truth: Truth = json.loads(file.read_text(encoding="utf-8"))
     return truth
+
+
+def grounding(truth: Truth, paths: Sequence[str], width: int, height: int) -> Grounding:
+    """Boxes and phrases of these images (of that many pixels) and of their captions, in order."""
+    images = [truth["images"][path] for path in paths]
+    parts = [{part: _box(seen["box"], width, height) for part, seen in image["parts"].items()} for image in images]
+    captions = [mentions for image in images for mentions in image["mentions"]]
+    phrases = [tuple((mention["start"], mention["end"], mention["part"]) for mention in mentions) for mentions in captions]
+    return Grounding(tuple(parts), tuple(phrases))
+
+
+def _box(pixels: Sequence[int], width: int, height: int) -> Box:
+    left, top, right, bottom = pixels
+    return Box(left / width, top / height, right / width, bottom / height)
+
+
+def twins(truth: Truth, split: str) -> list[Twins]:
+    """The near twins of a split, each pair once, and the attribute in which they differ."""
+    of_split = {int(pid): identity for pid, identity in truth["identities"].items() if identity["split"] == split}
+    pairs = [
+        (pid, identity["twin"]) for pid, identity in sorted(of_split.items()) if identity["twin"] is not None and pid < identity["twin"]
+    ]
+    return [Twins(one, other, _difference(of_split[one]["attributes"], of_split[other]["attributes"])) for one, other in pairs]
+
+
+def _difference(one: Facts, other: Facts) -> str:
+    """`upper colour: red, blue`."""
+    return "; ".join(f"{key.replace('.', ' ')}: {value}, {other[key]}" for key, value in one.items() if other[key] != value)
 
 
 def known_facts(truth: Truth, path: str) -> Facts:

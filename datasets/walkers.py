@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -18,14 +18,25 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from bench.contracts import Dataset, Options, Split, SplitName, Track, UsageError, silently
+from bench.contracts import DataOptions, Dataset, Grounding, Split, SplitName, Track, Twins, UsageError, silently
 from datasets._annotations import read_records
 from datasets._walkers_captions import write_caption
 from datasets._walkers_draw import Picture, draw_picture
 from datasets._walkers_identity import Identity, draw_identities
 from datasets._walkers_phrases import misread, speakable
 from datasets._walkers_spans import Caption
-from datasets._walkers_truth import FORMAT, identity_truth, image_truth, known_facts, oracle_r1, read_truth, stated_facts
+from datasets._walkers_truth import (
+    FORMAT,
+    Truth,
+    grounding,
+    identity_truth,
+    image_truth,
+    known_facts,
+    oracle_r1,
+    read_truth,
+    stated_facts,
+    twins,
+)
 
 VERSION = 3
 """Raise it whenever the same parameters come to give other pictures, captions or truth."""
@@ -39,7 +50,7 @@ _SIZES: Mapping[str, tuple[Mapping[str, int], int]] = {
 """Identities of each split, and images an identity."""
 
 
-class WalkersOptions(Options):
+class WalkersOptions(DataOptions):
     """What a set of walkers is drawn from: the same options always give the same set."""
 
     size: Literal["tiny", "small", "rstpreid"] = Field(
@@ -50,7 +61,7 @@ class WalkersOptions(Options):
         0.5, ge=0, le=1, description="share of identities that have a near twin in their split, differing in one attribute"
     )
     occlusion: float = Field(0.15, ge=0, le=1, description="probability that something stands in front of the pedestrian")
-    caption_noise: float = Field(0.0, ge=0, le=1, description="probability that a fact, as a train caption sees it, is wrong")
+    wrong_facts: float = Field(0.0, ge=0, le=1, description="probability that a fact, as a train caption sees it, is wrong")
     height: int = Field(128, ge=32, le=1024, description="height of the images, in pixels")
     width: int = Field(64, ge=16, le=1024, description="width of the images, in pixels")
 
@@ -60,6 +71,7 @@ class Walkers(Dataset):
 
     Config = WalkersOptions
     citation = "Drawn by this project (datasets/walkers.py): no photograph, no person, no third party's data. Free to use with it."
+    free: ClassVar[bool] = True
     default_preset: ClassVar[str] = "small"
 
     config: WalkersOptions
@@ -90,22 +102,43 @@ class Walkers(Dataset):
 
     def ceiling(self, name: SplitName) -> float:
         """Expected R1 of an oracle that knows all attributes and reads captions perfectly (see `oracle_r1`)."""
-        split, truth = self.split(name), read_truth(self.folder / "truth.json")
+        split, truth = self.split(name), self._truth
         stated = [stated_facts(mentions) for image in split.images for mentions in truth["images"][image.path]["mentions"]]
         known = [known_facts(truth, image.path) for image in split.images]
         return oracle_r1(stated, split.caption_pids.numpy(), known, split.image_pids.numpy())
 
+    def grounding(self, name: SplitName) -> Grounding:
+        """The parts of each image that show, and which characters of its captions speak of which: `head`, `hair`, `headwear`, `glasses`,
+        `upper`, `lower`, `shoes`, `carried`, `logo`. A phrase of the part `person` speaks of the whole, which has no box of its own.
+        """
+        return grounding(self._truth, [image.path for image in self.split(name).images], self.config.width, self.config.height)
+
+    def camera(self, path: str) -> str:
+        """The side that the image was seen from (front, back, side): every image has a camera of its own, and this is what can be told."""
+        return str(self._truth["images"][path]["view"])
+
+    def twins(self, name: SplitName) -> Sequence[Twins]:
+        """Each pair once, in the order of the identities."""
+        return twins(self._truth, name)
+
+    @cached_property
+    def _truth(self) -> Truth:
+        self.prepare(silently)
+        return read_truth(self.folder / "truth.json")
+
     @cached_property
     def _splits(self) -> Mapping[SplitName, Split]:
         self.prepare(silently)
-        return read_records(self.folder / "data_captions.json", self.folder / "imgs", path_key="img_path")
+        return read_records(self.folder / "data_captions.json", self.folder / "imgs")
 
     def _is_whole(self) -> bool:
         """`parameters.json` is written last."""
         return (self.folder / "parameters.json").is_file()
 
     def _parameters(self) -> str:
-        return json.dumps({"version": VERSION, "truth": FORMAT, **self.config.model_dump()}, sort_keys=True)
+        """What the set is drawn from. `caption_noise` is the name that `wrong_facts` has there, so that drawn sets keep their folder."""
+        drawn = self.config.model_dump(exclude=set(DataOptions.model_fields))
+        return json.dumps({"version": VERSION, "truth": FORMAT, "caption_noise": drawn.pop("wrong_facts"), **drawn}, sort_keys=True)
 
     def _publish(self, unfinished: Path) -> None:
         """Put the finished folder into its place, unless another process was first."""
@@ -143,7 +176,7 @@ class Walkers(Dataset):
             identity, Random(f"walkers picture {key}"), height=options.height, width=options.width, occlusion=options.occlusion
         )
         facts = speakable(identity.attributes, picture.view, {part for part, seen in picture.parts.items() if seen.clear})
-        noise = options.caption_noise if identity.split == "train" else 0.0
+        noise = options.wrong_facts if identity.split == "train" else 0.0
         return picture, list(_captions(facts, Random(f"walkers captions {key}"), noise))
 
 

@@ -120,6 +120,25 @@ def _slices(n: int, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, max(1, n), size))
 
 
+def phrase_attention(
+    image_query: Tensor,
+    text_key: Tensor,
+    phrase_mask: Tensor,
+    temperature_scale: float = 20.0,
+    leaky_slope: float = 0.1,
+) -> Tensor:
+    """The weights alpha of `cross_scale_similarity` by which phrases attend to image tokens, N captions with N images, row with row.
+
+    (N, R, D), (N, P, D), (N, P) -> (N, P, R): a phrase's weights sum to one, those of an absent phrase are zero.
+    """
+    cosines = normalize(text_key, dim=-1, eps=EPSILON) @ normalize(image_query, dim=-1, eps=EPSILON).mT  # (N, P, R)
+    present = phrase_mask[..., None]  # (N, P, 1)
+    affinity = leaky_relu(cosines, leaky_slope) * present
+    unit = affinity / (affinity.norm(dim=1, keepdim=True) + EPSILON)  # over the queries p
+    alpha: Tensor = (temperature_scale * unit).softmax(dim=2) * present
+    return alpha
+
+
 def _products(text: Tensor, image: Tensor) -> Tensor:
     """(T, P, D) and (R, I, D) -> (T, P, R, I) inner products, by one matrix product."""
     flat: Tensor = text.flatten(0, 1) @ image.flatten(0, 1).T  # (T * P, R * I)

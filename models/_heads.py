@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from models._attention import BOTH, Direction, cross_scale_similarity
+from models._attention import BOTH, Direction, cross_scale_similarity, phrase_attention
 from models._losses import cmpc, cmpm, similarity_kl
 
 LocalScore = Literal["mean", "i2t", "t2i"]
@@ -90,6 +90,11 @@ class CrossScaleAlignment(nn.Module):
                 self.leaky_slope,
                 wanted,
             )
+
+    def attention(self, text: dict[str, Tensor], image: dict[str, Tensor]) -> Tensor:
+        """(N, P, R): how the phrases of N captions attend to the tokens of N images, row with row."""
+        query, key = image["query"].float(), text["key"].float()
+        return phrase_attention(query, key, text["present"], self.scale, self.leaky_slope)
 
     def similarity(self, text: dict[str, Tensor], image: dict[str, Tensor], score: LocalScore) -> Tensor:
         """(Q, G) of captions with images: one direction, or the mean of both."""

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import UsageError
+from bench.contracts import Box, UsageError
 
 Regions = Literal["stripes", "channels"]
 Windows = Literal["grid", "attention"]
@@ -32,6 +32,14 @@ def _cells(size: int, count: int, device: torch.device) -> Tensor:
     cell, place = torch.arange(count, device=device)[:, None], torch.arange(size, device=device)
     inside = (place >= cell * size // count) & (place * count < (cell + 1) * size)
     return inside / inside.sum(dim=1, keepdim=True)
+
+
+def cell_boxes(grid: tuple[int, int], rows: int, columns: int) -> tuple[Box, ...]:
+    """Where the cells of `cell_means` lie on the image, for a map of `grid` (h, w) places. Where they do not divide it, cells overlap."""
+    (h, w), downs, acrosses = grid, range(rows), range(columns)
+    spans = [(row * h // rows / h, -(-(row + 1) * h // rows) / h) for row in downs]
+    widths = [(column * w // columns / w, -(-(column + 1) * w // columns) / w) for column in acrosses]
+    return tuple(Box(left, top, right, bottom) for top, bottom in spans for left, right in widths)
 
 
 class StripeRegions(nn.Module):

@@ -92,6 +92,12 @@ class ImageTower(nn.Module):
         if options.frozen:
             self.swin.requires_grad_(False)  # not the tap's norm, which is not loaded either
 
+    @property
+    def grids(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Heights and widths of the final and of the earlier map."""
+        final, earlier = (self.swin.layers[stage].blocks[0].input_resolution for stage in (-1, -2))
+        return tuple(final), tuple(earlier)
+
     def forward(self, images: Tensor) -> Maps:
         """(N, 3, H, W) -> its maps."""
         stages = len(self.swin.feature_info)

@@ -13,10 +13,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from bench.contracts import Batch, Captions, Features, InputSpec, Preset, Vocabulary
+from bench.contracts import Batch, Box, Captions, Features, InputSpec, Preset, Vocabulary
 from models._heads import CrossScaleAlignment, GlobalAlignment, LocalScore, SoftmaxOver
 from models._presets import PAPER_TRAIN, SMALL_MODEL, SMALL_TRAIN
-from models._scales import AttentionWindows, ChannelRegions, GridWindows, Regions, StripeRegions, Whole, Windows
+from models._scales import AttentionWindows, ChannelRegions, GridWindows, Regions, StripeRegions, Whole, Windows, cell_boxes
 from models._towers import Maps
 from models._two_towers import TwoTowerOptions, TwoTowers
 
@@ -154,6 +154,16 @@ class ACSA(TwoTowers):
     def mixing(self) -> dict[str, float] | None:
         w = self.config.fusion_weight
         return None if w is None else {"global": 1 - w, "cross_scale": w}
+
+    def attention(self, captions: Features, images: Features) -> Tensor:
+        return self.cross_scale.attention(captions, images)
+
+    def token_boxes(self) -> tuple[Box, ...] | None:
+        """The whole image, its stripes, its windows. The released code's channel groups and wrapped windows lie nowhere."""
+        if not (isinstance(self.regions, StripeRegions) and isinstance(self.windows, GridWindows)):
+            return None
+        final, earlier = self.image_tower.grids
+        return (Box(0, 0, 1, 1), *cell_boxes(final, self.config.n_regions, 1), *cell_boxes(earlier, *self.windows.grid))
 
     def _tokens(self, maps: Maps, pooled: Tensor) -> Tensor:
         """(N, R, D) image tokens: the whole image, then regions, then windows."""

@@ -7,10 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from bench.contracts import Batch, Captions, Features, Preset, Vocabulary
+from bench.contracts import Batch, Box, Captions, Features, Preset, Vocabulary
 from models._heads import CrossScaleAlignment, LocalScore
 from models._presets import PAPER_TRAIN, SMALL_MODEL, SMALL_TRAIN
-from models._scales import StripeRegions
+from models._scales import StripeRegions, cell_boxes
 from models._two_towers import TwoTowerOptions, TwoTowers
 
 
@@ -56,6 +56,13 @@ class RegionPhrase(TwoTowers):
     def similarities(self, captions: Features, images: Features) -> dict[str, Tensor]:
         """`cross_scale` (Q, G)."""
         return {"cross_scale": self.cross_scale.similarity(captions, images, self.config.score)}
+
+    def attention(self, captions: Features, images: Features) -> Tensor:
+        return self.cross_scale.attention(captions, images)
+
+    def token_boxes(self) -> tuple[Box, ...]:
+        """The stripes, from top to bottom."""
+        return cell_boxes(self.image_tower.grids[0], self.config.n_regions, 1)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """`cross_scale`: the KL of both directions."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.contracts import CaptionRecord, ImageRecord, UsageError
-from datasets._annotations import missing_images, read_records
+from datasets._annotations import entries, gather, read_list, read_records
 
 GOOD = {"id": 4, "img_path": "b/2.jpg", "captions": ["A red coat.", "A coat."], "split": "train"}
+
+
+SPELLINGS = list(product(("id", "image_id"), ("file_path", "img_path", "image"), ("captions", "caption")))
 
 
 def write(folder: Path, content: Any) -> Path:
@@ -26,7 +30,7 @@ def test_records_become_splits_in_the_order_of_paths(tmp_path: Path) -> None:
         {**GOOD, "img_path": "b/10.jpg", "id": 0, "captions": ["ä"], "processed_tokens": [["more"]]},
         {**GOOD, "split": "test"},
     ]
-    splits = read_records(write(tmp_path, records), tmp_path / "imgs", path_key="img_path")
+    splits = read_records(write(tmp_path, records), tmp_path / "imgs")
     assert list(splits) == ["train", "val", "test"]
     assert splits["train"].root == tmp_path / "imgs"
     assert splits["train"].images == (ImageRecord("b/10.jpg", 0), ImageRecord("b/2.jpg", 4))
@@ -37,8 +41,9 @@ def test_records_become_splits_in_the_order_of_paths(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_and_other_names(tmp_path: Path) -> None:
     file = write(tmp_path, b"\xef\xbb\xbf" + json.dumps([GOOD]).encode())
-    splits = read_records(file, tmp_path, path_key="img_path", renamed={"b/2.jpg": "c.jpg"})
-    assert splits["train"].images == (ImageRecord("c.jpg", 4),)
+    gathered = gather(entries(read_list(file)), renamed={"b/2.jpg": "c.jpg"}).sound(file)
+    assert gathered.split("train", tmp_path).images == (ImageRecord("c.jpg", 4),)
+    assert gathered.renamed == {"b/2.jpg": "c.jpg"}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,7 @@ def test_what_cannot_be_read(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        *(({key: None}, f"lacks '{key}'") for key in GOOD),
+        *(({key: None}, f"lacks '{'file_path' if key == 'img_path' else key}'") for key in GOOD),
         *(({"id": pid}, "'id' must be a whole number") for pid in ["4", 4.0, True, -1, 2**63, [4]]),
         *(({"split": split}, "'split' must be one of train, val, test") for split in ["Train", "trainval", 3, True, ["train"]]),
         *(({"captions": captions}, "'captions' must be a list of at least one text") for captions in ["A coat.", [], {}, 1, True]),
@@ -98,7 +103,7 @@ def test_paths_that_leave_the_image_folder(tmp_path: Path, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["a.jpg", "a b/c.jpg.jpg", "..a/b..jpg", "...", "ä/ö.png"])
 def test_paths_that_stay(tmp_path: Path, path: str) -> None:
-    splits = read_records(write(tmp_path, [{**GOOD, "img_path": path}]), tmp_path, path_key="img_path")
+    splits = read_records(write(tmp_path, [{**GOOD, "img_path": path}]), tmp_path)
     assert splits["train"].images[0].path == path
 
 
@@ -110,16 +115,48 @@ def test_an_image_given_twice(tmp_path: Path) -> None:
 
 def complains(file: Path, *said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        read_records(file, file.parent, path_key="img_path")
+        read_records(file, file.parent)
     message = str(caught.value)
     assert all(part in message for part in said), message
     assert len(message.splitlines()) == 1
 
 
-def test_missing_images_equals_its_slow_twin(tmp_path: Path) -> None:
-    for name in ("a.jpg", "one/b.jpg", "one/two/c.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "one/folder.jpg").mkdir()
-    paths = ["a.jpg", "b.jpg", "one/b.jpg", "one/c.jpg", "one/folder.jpg", "one/two/c.jpg", "none/d.jpg", "a.jpg/e.jpg"]
-    assert missing_images(tmp_path, paths) == sorted(path for path in paths if not (tmp_path / path).is_file())
+@pytest.mark.parametrize(("pid", "path", "captions"), SPELLINGS)
+def test_every_spelling_of_the_keys(tmp_path: Path, pid: str, path: str, captions: str) -> None:
+    record = {pid: 4, path: "a.jpg", captions: ["A coat.", "A red coat."], "split": "val"}
+    split = read_records(write(tmp_path, [record]), tmp_path)["val"]
+    assert (split.images, [caption.text for caption in split.captions]) == ((ImageRecord("a.jpg", 4),), ["A coat.", "A red coat."])
+
+
+def test_a_record_a_caption(tmp_path: Path) -> None:
+    """As APTM has train: the image comes back, its captions in an order of their own, so that the file's does not count."""
+    records = [{"image_id": 1, "image": "a.jpg", "caption": text, "split": "train"} for text in ("B b.", "A a.", "B b.")]
+    split = read_records(write(tmp_path, records), tmp_path)["train"]
+    assert split.captions == tuple(CaptionRecord(text, 0) for text in ("A a.", "B b.", "B b."))
+    complains(
+        write(tmp_path, [*records, {**records[0], "image_id": 2}]), "record 3: image 'a.jpg'", "already stands in record 0, as identity 1"
+    )
+
+
+def test_up_to_ten_captions_an_image(tmp_path: Path) -> None:
+    captions = [f"A coat and {n} hats." for n in range(10)]
+    split = read_records(
+        write(tmp_path, [{**GOOD, "captions": captions}, {**GOOD, "img_path": "z.bmp", "captions": captions[:1]}]), tmp_path
+    )
+    assert [caption.image for caption in split["train"].captions] == [0] * 10 + [1]
+
+
+def test_every_defect_is_gathered(tmp_path: Path) -> None:
+    bad = [
+        {**GOOD, "id": -1},
+        {**GOOD, "img_path": "../x"},
+        {**GOOD, "img_path": ".//x"},
+        {**GOOD, "captions": [""]},
+        3,
+        {**GOOD, "split": "x"},
+    ]
+    gathered = gather(entries([GOOD, *bad, GOOD, {"id": 1}]))
+    rules = ["identity", "outside", "path", "captions", "record", "split", "repeated", "keys"]
+    assert [(defect.where, defect.rule) for defect in gathered.defects] == [(f"record {n}", rule) for n, rule in enumerate(rules, 1)]
+    with pytest.raises(UsageError, match=r"record 1: .*\(and 7 more, which `data check` lists\)"):
+        gathered.sound(tmp_path)

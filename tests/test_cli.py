@@ -162,6 +162,7 @@ def test_eval_passes_on_what_it_is_asked(calls: list[Any], tmp_path: Path, capsy
         "data_root": Path("d"),
         "device": "cpu",
         "limit": 4,
+        "allow_overlap": False,
     }
     assert json.loads(capsys.readouterr().out) == RECORD
 
@@ -277,7 +278,9 @@ def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=registry.ROOT, capture_output=True, text=True, check=False, timeout=60, **options)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list", "models"], ["list", "datasets"], ["list", "runs"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["data", "check", "--help"], ["list", "models"], ["list", "datasets"], ["list", "runs"]]
+)
 def test_help_and_lists_are_quick_and_import_no_torch(arguments: list[str]) -> None:
     code = (
         "import sys; from bench.cli import main; code = main(sys.argv[1:]); print('torch' in sys.modules, file=sys.stderr); sys.exit(code)"

@@ -199,7 +199,10 @@ def test_flatten_gives_dotted_keys_and_plain_values() -> None:
         ("model.epochs=3", "unknown option 'model.epochs'; did you mean 'train.epochs'?"),
         ("model.widht=3", "unknown option 'model.widht'; did you mean 'model.width'?"),
         ("model.inner.deep=3", "unknown option 'model.inner.deep'; did you mean 'model.inner.depth'?"),
-        ("data.zzz=3", "unknown option 'data.zzz'; there are: data.name"),
+        (
+            "data.zzz=3",
+            "unknown option 'data.zzz'; there are: data.caption_noise, data.noise_seed, data.noise_index, data.phrases, data.name",
+        ),
         ("trian.lr=1", "unknown option 'trian'; did you mean 'train'?"),
         (
             "zzz=1",

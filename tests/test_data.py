@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
+from bench._augment_options import AugmentOptions
 from bench.contracts import Batch, ImageRecord, InputSpec, Split, UsageError
 from bench.data import EncodedSplit, ImageStore, PairBatches, build_labels, limited, trimmed
-from bench.images import decode, normalise
-from bench.text import Tokenizer, encode_captions, phrases_of
+from bench.phrases import phrases_of
+from bench.reword import Reworder
+from bench.text import Tokenizer, encode_captions
 
 SPEC = InputSpec(height=6, width=4, mean=(0.5, 0.25, 0.1), std=(0.5, 0.2, 0.1), max_tokens=12, max_phrases=3)
 PIDS = [7, 7, 3, 3, 3, 90, 12, 12]
@@ -88,37 +91,6 @@ def test_labels_renumber_the_pids_in_sorted_order(split: Split) -> None:
     labels, n_classes = build_labels(split)
     assert n_classes == 4
     assert labels.tolist() == [sorted(set(PIDS)).index(split.images[caption.image].pid) for caption in split.captions]
-
-
-class TestImageStore:
-    @pytest.mark.parametrize("workers", [0, 1, 3])
-    @pytest.mark.parametrize("budget", [8 * 3 * 6 * 4, 8 * 3 * 6 * 4 - 1])
-    def test_kept_or_on_demand_it_gives_the_same(self, split: Split, budget: int, workers: int) -> None:
-        store = ImageStore(split, SPEC, budget, workers=workers)
-        assert store.in_memory == (budget == 576)
-        rows = torch.tensor([5, 0, 5, 7])
-        expected = torch.stack([decode(split.root / split.images[row].path, SPEC) for row in rows.tolist()])
-        assert torch.equal(store.pixels(rows), expected)
-        assert torch.equal(store.images(rows), normalise(expected, SPEC))
-        assert store.images(rows[:0]).shape == (0, 3, 6, 4)
-
-    def test_a_bad_image_is_named(self, split: Split, tmp_path: Path) -> None:
-        (tmp_path / "bad.png").touch()
-        bad = Split.from_pairs("val", tmp_path, [(ImageRecord("bad.png", 1), ["a coat"])])
-        with pytest.raises(UsageError, match=r"bad\.png"):
-            ImageStore(bad, SPEC)
-        with pytest.raises(UsageError, match=r"bad\.png"):
-            ImageStore(bad, SPEC, 0).images(torch.tensor([0]))
-
-    def test_decoding_is_shown(self, split: Split) -> None:
-        shown = []
-
-        def track(items, label, total=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            shown.append((label, total))
-            return items
-
-        ImageStore(split, SPEC, track=track)
-        assert shown == [("decode train", 8)]
 
 
 class TestPairBatches:
@@ -214,3 +186,40 @@ def test_trimmed_drops_padding_only(data: EncodedSplit) -> None:
     assert torch.equal(short.tokens[short.token_mask], captions.tokens[captions.token_mask])
     assert torch.equal(short.phrases[short.phrase_token_mask], captions.phrases[captions.phrase_token_mask])
     assert torch.equal(short.phrase_mask, captions.phrase_mask)
+
+
+class TestChangedPairs:
+    """Sampler and augmentation within batches: still by seed, epoch and step alone, and shared among processes."""
+
+    EVERY = AugmentOptions(crop=1, erase=0.5, colour=0.3, hue=0.2, drop_words=0.3, reorder=0.5, synonyms=0.5)
+
+    def changed(self, split: Split, budget: int = 2**20) -> EncodedSplit:
+        texts = [caption.text for caption in split.captions]
+        tokenizer, phrases = Tokenizer.train(texts, 80), phrases_of(texts)
+        reworder = Reworder(texts, phrases, split.caption_pids.tolist(), tokenizer=tokenizer, spec=SPEC, options=self.EVERY)
+        return replace(encoded(split, budget), reworder=reworder)
+
+    def test_a_resumed_epoch_goes_on_alike(self, split: Split) -> None:
+        data = self.changed(split)
+        first = list(PairBatches(data, 4, 3, instances=2, augment=self.EVERY).epoch(2))
+        again = list(PairBatches(self.changed(split, 0), 4, 3, instances=2, augment=self.EVERY).epoch(2, start_step=2))
+        assert all(same(one, other) for one, other in zip(first[2:], again, strict=True))
+        assert not same(first[0], next(PairBatches(data, 4, 3, instances=2, augment=self.EVERY).epoch(3)))
+        assert not same(first[0], next(PairBatches(data, 4, 3, instances=2).epoch(2)))
+
+    def test_processes_together_see_what_one_would(self, split: Split) -> None:
+        data = self.changed(split)
+        alone = list(PairBatches(data, 8, 5, instances=4, augment=self.EVERY).epoch(1))
+        shares = [list(PairBatches(data, 8, 5, instances=4, augment=self.EVERY, rank=rank, world=2).epoch(1)) for rank in range(2)]
+        for whole, *parts in zip(alone, *shares, strict=True):
+            for rank, part in enumerate(parts):
+                assert torch.equal(part.images, whole.images[rank::2])
+                assert torch.equal(part.labels, whole.labels[rank::2])
+                assert torch.equal(part.captions.phrase_mask, whole.captions.phrase_mask[rank::2])
+                for row, mask in enumerate(part.captions.token_mask):
+                    other = whole.captions[2 * row + rank]
+                    assert torch.equal(part.captions.tokens[row][mask], other.tokens[other.token_mask])
+
+    def test_a_batch_has_pairs_of_its_identities(self, data: EncodedSplit) -> None:
+        for batch in PairBatches(data, 6, 5, instances=3).epoch(1):
+            assert sorted(Counter(batch.labels.tolist()).values()) == [3, 3]

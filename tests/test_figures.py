@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import figures
+from bench import canvas, figures
 from bench.figures import RetrievalRow, curves, retrieval_sheet
 
 HOSTILE = (
@@ -88,7 +88,7 @@ def draw_curves(path: Path, records: Sequence[Mapping[str, float]], **changes: A
 
 def test_curves_have_the_expected_size_and_leave_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "figures" / "curves.png"
-    assert draw_curves(path, history(20)).shape == (round(4.6 * figures.DPI), round(11.0 * figures.DPI), 3)
+    assert draw_curves(path, history(20)).shape == (round(4.6 * canvas.DPI), round(11.0 * canvas.DPI), 3)
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -132,7 +132,7 @@ def test_a_sheet_has_the_expected_size(tmp_path: Path, images: list[Path]) -> No
     retrieval_sheet([row(images)] * 8, tmp_path / "sheet.png", title="eight captions")
     height = figures.TITLE_INCHES + 8 * figures.ROW_INCHES
     width = figures.CAPTION_INCHES + 6 * figures.IMAGE_INCHES + 0.6
-    assert pixels(tmp_path / "sheet.png").shape == (int(height * figures.DPI), int(width * figures.DPI), 3)
+    assert pixels(tmp_path / "sheet.png").shape == (int(height * canvas.DPI), int(width * canvas.DPI), 3)
 
 
 def test_frames_tell_matches_from_misses(tmp_path: Path, images: list[Path]) -> None:
@@ -168,7 +168,7 @@ def test_dollars_are_drawn_as_dollars(tmp_path: Path, images: list[Path]) -> Non
 
 @pytest.mark.parametrize("caption", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_caption_stays_in_its_place(caption: str) -> None:
-    lines = figures._wrapped(caption).split("\n")
+    lines = figures.wrapped(caption).split("\n")
     assert len(lines) <= figures.CAPTION_LINES
     assert max(map(len, lines)) <= figures.CAPTION_LETTERS
     assert all(line.isprintable() for line in lines)

@@ -84,6 +84,8 @@ def test_the_folder_holds_what_was_promised(whole: Whole) -> None:
         "config.yaml",
         "metrics.jsonl",
         "per_query.parquet",
+        "per_query_i2t.parquet",
+        "attention.parquet",
         "figures/curves.png",
         "figures/retrieval.png",
         "checkpoints/best.safetensors",
@@ -176,7 +178,16 @@ def test_the_tracker_sees_the_run(whole: Whole) -> None:
     assert final["test/i2t/mAP"] == record["metrics"]["test"]["i2t"]["mAP"]
     assert final["selected/val/t2i/R1"] == record["metrics"]["val"]["t2i"]["R1"]
     assert {path.name for path, _ in tracker.artifacts} == {
-        *("config.yaml", "result.json", "metrics.jsonl", "per_query.parquet", "curves.png", "retrieval.png")
+        *(
+            "config.yaml",
+            "result.json",
+            "metrics.jsonl",
+            "per_query.parquet",
+            "per_query_i2t.parquet",
+            "attention.parquet",
+            "curves.png",
+            "retrieval.png",
+        )
     }
     assert tracker.statuses == ["FINISHED"]
     assert tracker.datasets[0]["fingerprint"] == record["data"]["fingerprint"]
@@ -233,6 +244,7 @@ def test_the_record_says_what_the_numbers_were_obtained_with(whole: Whole) -> No
     assert record["seconds"]["training"] > 0
     assert record["seconds"]["evaluation"] > 0
     assert record["peak_memory_mib"]["process"] > 100
+    assert set(record["cost"]) >= {"parameters", "flops", "ms_image", "ms_caption", "ms_search", "index_bytes", "peak_mib"}
     environment = record["environment"]
     assert {"torch", "timm", "transformers", "accelerate"} <= environment["packages"].keys()
     assert len(environment["git_commit"]) in (0, 40)

@@ -1,8 +1,7 @@
-"""Noun phrases, the tokenizer, and captions as tensors."""
+"""The tokenizer, and captions as tensors."""
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from itertools import pairwise
@@ -13,8 +12,9 @@ import torch
 
 from bench import text
 from bench._wordpiece import learn_pieces
-from bench.contracts import InputSpec, UsageError, silently
-from bench.text import Phrase, Tokenizer, encode_captions, noun_phrases, phrases_of
+from bench.contracts import InputSpec, UsageError
+from bench.phrases import Phrase, noun_phrases, phrases_of
+from bench.text import Tokenizer, encode_captions
 
 CAPTIONS = [
     "A tall man with short grey hair wears a blue and white striped shirt, black pants and white shoes.",
@@ -29,99 +29,9 @@ def spec(**changes: object) -> InputSpec:
     return InputSpec(**{"height": 8, "width": 4, "mean": (0.5,) * 3, "std": (0.5,) * 3, **changes})  # type: ignore[arg-type]
 
 
-def found(caption: str) -> list[str]:
-    return [phrase.text for phrase in noun_phrases(caption)]
-
-
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     return Tokenizer.train(CAPTIONS, 200)
-
-
-class TestNounPhrases:
-    @pytest.mark.parametrize(
-        ("caption", "phrases"),
-        [
-            ("The man wears a blue and white striped shirt.", ["man", "blue and white striped shirt"]),
-            ("black pants and white shoes", ["black pants", "white shoes"]),
-            ("A woman with long, dark hair", ["woman", "long, dark hair"]),
-            ("wearing a red shirt.His shoes are grey", ["red shirt", "shoes"]),
-            ("THE WOMAN CARRIES A PURPLE BAG", ["WOMAN", "PURPLE BAG"]),
-            ("a person in a cream-colored t-shirt", ["person", "cream-colored t-shirt"]),
-            ("the man's left hand", ["man's left hand"]),
-            ("the man’s left hand", ["man’s left hand"]),
-            ("THE WOMAN'S LEFT HAND", ["WOMAN'S LEFT HAND"]),
-            ("a long black down jacket", ["long black down jacket"]),
-            ("walking down the road", ["road"]),
-            ("He is holding it with both of his hands.", ["hands"]),
-            ("She looks at her phone", ["phone"]),
-            ("a walking man who is walking home", ["walking man", "home"]),
-            ("a knee length brown skirt", ["knee length brown skirt"]),
-            ("he has a bag on his back and shoulders", ["bag", "back", "shoulders"]),
-            ("brown sneakers white soles", ["brown sneakers", "white soles"]),
-            ("two very small dogs on the left", ["two very small dogs", "left"]),
-            ("he has it", []),
-            ("", []),
-            ("  ...,, 's", []),
-            ("穿红衣服", ["穿红衣服"]),
-        ],
-    )
-    def test_examples(self, caption: str, phrases: list[str]) -> None:
-        assert found(caption) == phrases
-
-    def test_spans_are_of_the_caption_in_order_and_apart(self) -> None:
-        for caption in CAPTIONS:
-            phrases = noun_phrases(caption)
-            assert all(caption[phrase.start : phrase.end] == phrase.text for phrase in phrases)
-            assert all(one.end <= following.start for one, following in pairwise(phrases))
-
-    def test_capitals_change_nothing(self) -> None:
-        for caption in CAPTIONS:
-            assert found(caption.upper()) == [phrase.upper() for phrase in found(caption)]
-
-    def test_a_very_long_caption_takes_linear_time(self) -> None:
-        assert len(noun_phrases("red, " * 20_000 + "coat")) == 1  # a pattern that backtracks without bound takes minutes
-
-
-class TestPhraseCache:
-    def test_the_second_call_reads_the_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        first = phrases_of(CAPTIONS, tmp_path / "new", silently)
-        assert first == [noun_phrases(caption) for caption in CAPTIONS]
-        monkeypatch.setattr(text, "noun_phrases", lambda caption: pytest.fail("was not read from the cache"))
-        assert phrases_of(CAPTIONS, tmp_path / "new", silently) == first
-
-    def test_other_captions_have_another_file(self, tmp_path: Path) -> None:
-        phrases_of(CAPTIONS, tmp_path)
-        phrases_of(CAPTIONS[:-1], tmp_path)
-        phrases_of([*CAPTIONS[:-2], CAPTIONS[-2] + CAPTIONS[-1]], tmp_path)
-        assert len(list(tmp_path.iterdir())) == 3
-
-    def test_another_extractor_has_another_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        phrases_of(CAPTIONS, tmp_path)
-        monkeypatch.setattr(text, "PHRASES_VERSION", "another")
-        phrases_of(CAPTIONS, tmp_path)
-        assert len(list(tmp_path.iterdir())) == 2
-
-    @pytest.mark.parametrize("damage", ["cut", "not json", "a list", "key", "count", "span", "type"])
-    def test_a_damaged_file_is_written_anew(self, tmp_path: Path, damage: str) -> None:
-        expected = phrases_of(CAPTIONS, tmp_path)
-        (file,) = tmp_path.iterdir()
-        whole = file.read_text()
-        kept = json.loads(whole)
-        spans = {
-            "count": kept["spans"][1:],
-            "span": [[[0, 10_000]], *kept["spans"][1:]],
-            "type": [[[0.0, 1]], *kept["spans"][1:]],
-        }
-        content = {"cut": whole[:-9], "not json": "\x00", "a list": "[]", "key": json.dumps({**kept, "key": "another"})}
-        file.write_text(content[damage] if damage in content else json.dumps({**kept, "spans": spans[damage]}))
-        assert phrases_of(CAPTIONS, tmp_path) == expected
-        assert file.read_text() == whole
-
-    def test_an_unwritable_folder_costs_the_caching_only(self, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("")
-        assert phrases_of(CAPTIONS, tmp_path / "file") == phrases_of(CAPTIONS)
-        assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def learn_slowly(words: dict[str, int], size: int) -> list[str]:
@@ -262,7 +172,7 @@ class TestEncodeCaptions:
         return [] if said is None else tokenizer.encode([said], 5)[0][0].tolist()
 
     def test_no_caption_is_without_a_phrase(self, tokenizer: Tokenizer) -> None:
-        assert found(CAPTIONS[-1]) == []
+        assert noun_phrases(CAPTIONS[-1]) == ()
         captions = encode_captions(CAPTIONS, tokenizer, spec(max_phrases=2), phrases_of(CAPTIONS))
         assert captions.phrase_mask[:, 0].all()
 

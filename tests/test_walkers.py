@@ -63,7 +63,7 @@ def test_other_parameters_other_folder(walkers: Walkers, change: dict[str, Any])
 
 
 def test_read_back_by_the_shared_reader(walkers: Walkers) -> None:
-    splits = read_records(walkers.folder / "data_captions.json", walkers.folder / "imgs", path_key="img_path")
+    splits = read_records(walkers.folder / "data_captions.json", walkers.folder / "imgs")
     assert {name: (s.n_identities, len(s.images), len(s.captions)) for name, s in splits.items()} == {
         "train": (12, 24, 48),
         "val": (6, 12, 24),
@@ -167,8 +167,28 @@ def test_ceiling_equals_its_slow_twin(walkers: Walkers, truth: Truth, name: Spli
     assert walkers.ceiling(name) == pytest.approx(slow_ceiling(split, truth))
 
 
-def test_noise_reaches_train_captions_only(tmp_path: Path) -> None:
-    noisy = Walkers(tmp_path, WalkersOptions(size="tiny", height=48, width=24, caption_noise=0.4))
+def test_options_of_every_set_draw_no_other_walkers() -> None:
+    """Moved captions are the same captions: the folder of the default set is the same as ever."""
+    assert Walkers(Path("data"), WalkersOptions(caption_noise=0.2, noise_seed=3)).folder == Walkers(Path("data")).folder
+    assert Walkers(Path("data"), WalkersOptions(wrong_facts=0.2)).folder != Walkers(Path("data")).folder
+
+
+def test_grounding_is_the_truths(walkers: Walkers, truth: Truth) -> None:
+    split, grounding = walkers.split("val"), walkers.grounding("val")
+    captions = iter(zip(split.captions, grounding.phrases, strict=True))
+    for image, parts in zip(split.images, grounding.parts, strict=True):
+        said = truth["images"][image.path]
+        pixels = {part: [round(edge * size) for edge, size in zip(box, (64, 128, 64, 128), strict=True)] for part, box in parts.items()}
+        assert pixels == {part: seen["box"] for part, seen in said["parts"].items()}
+        for mentions in said["mentions"]:
+            caption, phrases = next(captions)
+            assert [(start, end, part) for start, end, part in phrases] == [(m["start"], m["end"], m["part"]) for m in mentions]
+            assert split.images[caption.image] == image
+        assert walkers.camera(image.path) == said["view"]
+
+
+def test_wrong_facts_are_in_train_captions_only(tmp_path: Path) -> None:
+    noisy = Walkers(tmp_path, WalkersOptions(size="tiny", height=48, width=24, wrong_facts=0.4))
     noisy.prepare(silently)
     truth = read_truth(noisy.folder / "truth.json")
 

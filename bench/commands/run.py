@@ -80,6 +80,7 @@ def evaluate(
     overrides: Overrides = None,
     device: Device = None,
     limit: Limit = None,
+    allow_overlap: Annotated[bool, typer.Option("--allow-overlap", help="Even on identities that were trained on.")] = False,
     as_json: AsJson = False,
     plugin: Plugins = None,
     debug: Debug = False,
@@ -100,5 +101,6 @@ def evaluate(
             data_root=data_root,
             device=device or "auto",
             limit=limit,
+            allow_overlap=allow_overlap,
         )
     show_result(result.folder, result.record, as_json=as_json)

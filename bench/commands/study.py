@@ -1,0 +1,224 @@
+"""`study`: searches and ablations that are declared in files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bench.commands.common import AsJson, DataRoot, Debug, Device, Overrides, Plugins, plug_in, print_out, reporting, text
+from bench.console import duration, table
+
+if TYPE_CHECKING:
+    from bench.search.attempts import Row
+    from bench.search.searching import Searching
+    from bench.study import Search
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Searches and ablations that are declared in files (studies/*.yaml).")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The study, as studies/acsa-walkers.yaml.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="sqlite:///FILE, journal:FILE, postgresql://... [TBPS_STUDY_STORAGE, the file's, studies/NAME.db]"),
+]
+Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes on this machine. The same command elsewhere joins the study.")]
+OutputDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept. [results]")]
+Tracking = Annotated[Literal["mlflow", "none"] | None, typer.Option("--tracker", help="Where metrics go besides the folder. [mlflow]")]
+
+
+@app.command("run", short_help="Begin a study, or go on with it.")
+def run(
+    file: File,
+    workers: Workers = 1,
+    storage: Storage = None,
+    overrides: Overrides = None,
+    device: Device = None,
+    data_root: DataRoot = None,
+    output_dir: OutputDir = None,
+    tracker: Tracking = None,
+    plugin: Plugins = None,
+    debug: Debug = False,
+) -> None:
+    """Begin a study, or go on with it, until its budget is spent. Test is never looked at by a search."""
+    flags = _flags(device, data_root, output_dir, tracker)
+    _conduct(file, workers, storage, overrides, flags, plugin, create=True)
+
+
+@app.command("resume", short_help="Go on with a study that was begun.")
+def resume(
+    file: File,
+    workers: Workers = 1,
+    storage: Storage = None,
+    overrides: Overrides = None,
+    device: Device = None,
+    data_root: DataRoot = None,
+    output_dir: OutputDir = None,
+    tracker: Tracking = None,
+    plugin: Plugins = None,
+    debug: Debug = False,
+) -> None:
+    """Go on with a study that was begun: as `run`, but one that is not there is an error."""
+    flags = _flags(device, data_root, output_dir, tracker)
+    _conduct(file, workers, storage, overrides, flags, plugin, create=False)
+
+
+@app.command("show", short_help="The trials, the best so far, what runs now.")
+def show(
+    file: File, storage: Storage = None, overrides: Overrides = None, as_json: AsJson = False, plugin: Plugins = None, debug: Debug = False
+) -> None:
+    """The trials, the best so far, and what runs now."""
+    plug_in(plugin)
+    from bench.search.searching import Searching
+    from bench.study import load
+
+    for search in load(file, overrides or []):
+        _show(Searching(search, storage, create=False), as_json=as_json)
+
+
+@app.command("stop", short_help="Ask the workers to end after their epoch.")
+def stop(file: File, storage: Storage = None, overrides: Overrides = None, plugin: Plugins = None, debug: Debug = False) -> None:
+    """Ask a study's workers, wherever they run, to end after their epoch. `study resume` goes on from there."""
+    plug_in(plugin)
+    from bench.search.searching import Searching
+    from bench.study import load
+
+    for search in load(file, overrides or []):
+        searching = Searching(search, storage, create=False)
+        searching.stop(asked=True)
+        running = sum(row.state == "running" for row in searching.rows())
+        typer.echo(f"{search.name}: asked to stop; {running} trials end after their epoch. `study resume` goes on")
+
+
+@app.command("finish", short_help="The best, trained again with fresh seeds, on test once each.")
+def finish(
+    file: File,
+    seeds: Annotated[int | None, typer.Option(min=2, metavar="N", help="Fresh seeds. [the file's finish_seeds, 5]")] = None,
+    trial: Annotated[int | None, typer.Option(metavar="NUMBER", help="Another trial than the best.")] = None,
+    baseline: Annotated[Literal["preset", "none"], typer.Option(help="What is trained beside it, with the same seeds.")] = "preset",
+    storage: Storage = None,
+    overrides: Overrides = None,
+    device: Device = None,
+    data_root: DataRoot = None,
+    output_dir: OutputDir = None,
+    tracker: Tracking = None,
+    as_json: AsJson = False,
+    plugin: Plugins = None,
+    debug: Debug = False,
+) -> None:
+    """Train the best configuration, and the preset's, with seeds the search has not seen; each run looks at test once."""
+    plug_in(plugin)
+    from bench import finish as finishing
+    from bench.search.searching import Searching
+    from bench.study import load
+
+    for search in load(file, overrides or [], _flags(device, data_root, output_dir, tracker)):
+        with reporting() as reporter:
+            searching = Searching(search, storage, create=False)
+            written = finishing.finish(searching, reporter, seeds=seeds, trial=trial, baseline=baseline == "preset")
+        outcome = finishing.read(search)
+        if as_json:
+            typer.echo(json.dumps(outcome, indent=2))
+        else:
+            _show_finish(outcome, written)
+
+
+def _show_finish(outcome: dict[str, Any], written: Path) -> None:
+    arms = outcome["test"] | ({"best - preset": outcome["difference"]} if "difference" in outcome else {})
+    metrics = list(next(iter(arms.values())))
+    rows = [(arm, found["R1"]["n"], *(_spread(found[metric]) for metric in metrics)) for arm, found in arms.items()]
+    print_out(table(f"study {outcome['study']}: test, text to image, percent", ("configuration", "seeds", *metrics), rows))
+    val = "  ".join(f"{name} {value:.2f}" for name, value in outcome["searched"]["val"].items())
+    typer.echo(f"mean ± standard deviation over fresh seeds [95 % interval of the mean]; the search ended with val {val}, the best of many")
+    typer.echo(f"written: {written}")
+
+
+def _spread(told: dict[str, Any]) -> str:
+    if told["interval"] is None:
+        return f"{told['mean']:.1f}"
+    low, high = told["interval"]
+    return f"{told['mean']:.1f} ± {told['std']:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _flags(device: str | None, data_root: Path | None, output_dir: Path | None, tracker: str | None) -> dict[str, Any]:
+    return {"device": device, "data_root": text(data_root), "output_dir": text(output_dir), "tracker": tracker}
+
+
+def _conduct(
+    file: Path,
+    workers: int,
+    storage: str | None,
+    overrides: Sequence[str] | None,
+    flags: dict[str, Any],
+    plugins: Sequence[str] | None,
+    *,
+    create: bool,
+) -> None:
+    plug_in(plugins)
+    from bench.study import load
+    from bench.workers import Orders, conduct
+
+    for search in load(file, overrides or [], flags):
+        orders = Orders(file, search.name, storage, tuple(overrides or ()), flags, tuple(plugins or ()))
+        with reporting() as reporter:
+            _say_what_is_left_out(search, reporter)
+            searching = conduct(orders, search, workers=workers, create=create, reporter=reporter)
+        _show(searching)
+
+
+def _say_what_is_left_out(search: Search, reporter: Any) -> None:
+    from bench.study import described
+
+    if search.file.grid:
+        possible, impossible = search.judged
+        reporter.note(f"{len(possible)} cells x {len(search.file.seeds)} seeds; {len(impossible)} cells cannot be run:")
+        for cell, reason in impossible:
+            reporter.note(f"  {described(cell)}: {reason}")
+
+
+# ------------------------------------------------------------------------------------------------------------ showing
+
+
+def _show(searching: Searching, *, as_json: bool = False) -> None:
+    rows, best = searching.rows(), searching.best()
+    if as_json:
+        shown = [asdict(row) | {"best": row in best} for row in rows]
+        typer.echo(json.dumps({"study": searching.search.name, "trials": shown}, indent=2, default=str))
+        return
+    search = searching.search
+    columns = ("trial", "state", *search.file.objective, "epochs", "time", *_shown_keys(search), "why")
+    print_out(table(f"study {search.name}", columns, (_cells(search, row, row in best) for row in rows)))
+    typer.echo("\n".join(_lines(searching, rows, best)))
+
+
+def _shown_keys(search: Search) -> list[str]:
+    return [*search.file.grid, "seed"] if search.file.grid else list(search.space)
+
+
+def _cells(search: Search, row: Row, best: bool) -> list[Any]:
+    from bench.study import label
+
+    values: list[float | None] = list(row.values or ())
+    values += [None] * (len(search.file.objective) - len(values))
+    params = [label(row.params[key]) if key in row.params else None for key in _shown_keys(search)]
+    again = f"attempt {row.attempts}" if row.attempts > 1 else ""
+    why = "; ".join(part for part in ("the best" if best else "", row.reason, again) if part)
+    return [row.number, row.state, *values, row.epochs, duration(row.seconds), *params, why]
+
+
+def _lines(searching: Searching, rows: Sequence[Row], best: Sequence[Row]) -> list[str]:
+    from bench.study import described
+
+    search = searching.search
+    count = {
+        state: sum(row.state == state for row in rows) for state in ("complete", "pruned", "failed", "interrupted", "running", "waiting")
+    }
+    said = [", ".join(f"{number} {state}" for state, number in count.items() if number)]
+    for row in best if not search.file.grid else ():
+        values = "  ".join(f"{name} {value:.2f}" for name, value in zip(search.file.objective, row.values or (), strict=False))
+        said.append(f"best: trial {row.number}: val {values}: {described(row.params)}")
+    said += [f"running: trial {row.number}, epoch {row.epochs}: {described(row.params)}" for row in rows if row.state == "running"]
+    return [*said, searching.over() or "there is more to do: `study resume`"]
