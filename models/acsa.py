@@ -77,7 +77,7 @@ class ACSA(TwoTowers):
                 "score": "i2t",  # the other direction is computed and thrown away
                 # frozen: the authors start from a BERT that NAFS had tuned on CUHK-PEDES and did not publish; give one that is
                 # tuned for the task with --set model.text.source=FOLDER, or expect less
-                "text": {"frozen": True},
+                "text": {"frozen": True, "frozen_dropout": True},  # and in training mode: nothing that it says can be remembered
                 "max_phrase_tokens": 40,
             },
             train={**PAPER_TRAIN, "decay_all": True, "clip_norm": None},
