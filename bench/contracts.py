@@ -16,6 +16,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from bench._gather import BatchNorm1d as BatchNorm1d
+from bench._gather import gathered as gathered
 from bench._records import Absent as Absent
 from bench._records import Box as Box
 from bench._records import CaptionRecord as CaptionRecord
@@ -278,6 +280,12 @@ class TextImageModel(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, already weighted; the engine sums them."""
+
+    def features(self, batch: Batch) -> tuple[Features, Features, Tensor]:
+        """Features of a batch's images and captions, and its labels: of the whole batch, where several processes have a part each."""
+        images, captions = self.encode_images(batch.images), self.encode_captions(batch.captions)
+        whole = ({name: gathered(part) for name, part in side.items()} for side in (images, captions))
+        return (*whole, gathered(batch.labels))  # type: ignore[return-value]
 
     def attention(self, captions: Features, images: Features) -> Tensor | None:
         """(N, P, R) how each phrase of N captions attends to the R tokens of N images, row with row; None: the model does no such thing.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from bench.contracts import BatchNorm1d
 from models._attention import BOTH, Direction, cross_scale_similarity, phrase_attention
 from models._losses import cmpc, cmpm, similarity_kl
 
@@ -48,7 +49,7 @@ class GlobalAlignment(nn.Module):
 
 
 def _projection(width_in: int, width: int) -> nn.Sequential:
-    norm = nn.BatchNorm1d(width)
+    norm = BatchNorm1d(width)
     norm.bias.requires_grad_(False)  # a shift common to all says nothing of anyone; as in the released code
     return nn.Sequential(nn.Identity() if width_in == width else nn.Linear(width_in, width, bias=False), norm)
 

@@ -143,13 +143,13 @@ class ACSA(TwoTowers):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """`cmpm`, `cmpc` and `cross_scale`; L = CMPM + 4 CMPC + 0.1 L_cross."""
         c = self.config
-        image, text = self.encode_images(batch.images), self.encode_captions(batch.captions)
+        image, text, labels = self.features(batch)
         terms = self.global_alignment.losses(
-            image["global"], text["global"], batch.labels, cmpm_weight=c.cmpm_weight, cmpc_weight=c.cmpc_weight
+            image["global"], text["global"], labels, cmpm_weight=c.cmpm_weight, cmpc_weight=c.cmpc_weight
         )
         if c.cmpm_floor is not None:  # times false, not dropped: a term that is not finite stays visible
             terms["cmpm"] = terms["cmpm"] * (terms["cmpm"].detach() >= c.cmpm_weight * c.cmpm_floor)
-        return terms | {"cross_scale": c.cross_scale_weight * self.cross_scale.loss(text, image, batch.labels, c.softmax_over)}
+        return terms | {"cross_scale": c.cross_scale_weight * self.cross_scale.loss(text, image, labels, c.softmax_over)}
 
     def mixing(self) -> dict[str, float] | None:
         w = self.config.fusion_weight
