@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench._gather import BatchNorm1d as BatchNorm1d
 from bench._gather import gathered as gathered
+from bench._hot_path import HotPath as HotPath
 from bench._records import Absent as Absent
 from bench._records import Box as Box
 from bench._records import CaptionRecord as CaptionRecord
@@ -305,6 +306,11 @@ class TextImageModel(nn.Module, ABC):
     def parameter_groups(self) -> dict[str, tuple[list[nn.Parameter], float]]:
         """Named parameters with a multiplier of the learning rate: `image tower`, `text tower`, and so on. All, each once."""
         return {"all": (list(self.parameters()), 1.0)}
+
+    @classmethod
+    def hot_paths(cls, device: torch.device, *, quick: bool) -> Iterable[HotPath]:
+        """What `bench perf` is to measure of this model beside what all have, each built when it is its turn; `quick`: tiny sizes."""
+        return ()
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """`loss`, so that a wrapper for several processes (DDP) sees the call."""

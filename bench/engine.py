@@ -167,18 +167,19 @@ def similarities(
 ) -> dict[str, Tensor]:
     """Named (q, G) similarities on the CPU of these queries with the whole gallery, computed block by block of the gallery."""
     queries, gallery = (embedded.captions, embedded.images) if direction == "t2i" else (embedded.images, embedded.captions)
-    query = _rows(queries, rows, device)
+    precision = torch.bfloat16 if options.precision == "bf16" else torch.float32
+    query = _rows(queries, rows, device, precision)
     out: list[dict[str, Tensor]] = []
     with torch.inference_mode():
         for columns in blocks(len(next(iter(gallery.values()))), options.gallery_block):
-            block = _rows(gallery, columns, device)
+            block = _rows(gallery, columns, device, precision)
             found = model.similarities(query, block) if direction == "t2i" else model.similarities(block, query)
             out.append({name: (value if direction == "t2i" else value.T).float().cpu() for name, value in found.items()})
     return {name: torch.cat([part[name] for part in out], dim=1) for name in out[0]}
 
 
-def _rows(features: Features, rows: slice | Tensor, device: torch.device) -> Features:
-    return {name: value[rows].to(device) for name, value in features.items()}
+def _rows(features: Features, rows: slice | Tensor, device: torch.device, precision: torch.dtype = torch.float32) -> Features:
+    return {name: value[rows].to(device, precision if value.is_floating_point() else None) for name, value in features.items()}
 
 
 def mix(components: Mapping[str, Tensor], mixing: Mixing) -> Tensor:

@@ -6,6 +6,7 @@ Transactions on Multimedia 25 (2022), arXiv 2212.11958. Composition only: the pa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from bench.contracts import Batch, Box, Captions, Features, InputSpec, Preset, Vocabulary
+from bench.contracts import HotPath, Batch, Box, Captions, Features, InputSpec, Preset, Vocabulary
 from models._heads import CrossScaleAlignment, GlobalAlignment, LocalScore, SoftmaxOver
 from models._presets import PAPER_TRAIN, SMALL_MODEL, SMALL_TRAIN
 from models._scales import AttentionWindows, ChannelRegions, GridWindows, Regions, StripeRegions, Whole, Windows, cell_boxes
@@ -144,12 +145,17 @@ class ACSA(TwoTowers):
         """`cmpm`, `cmpc` and `cross_scale`; L = CMPM + 4 CMPC + 0.1 L_cross."""
         c = self.config
         image, text, labels = self.features(batch)
-        terms = self.global_alignment.losses(
-            image["global"], text["global"], labels, cmpm_weight=c.cmpm_weight, cmpc_weight=c.cmpc_weight
-        )
+        terms = self.global_alignment.losses(image["global"], text["global"], labels, cmpm_weight=c.cmpm_weight, cmpc_weight=c.cmpc_weight)
         if c.cmpm_floor is not None:  # times false, not dropped: a term that is not finite stays visible
             terms["cmpm"] = terms["cmpm"] * (terms["cmpm"].detach() >= c.cmpm_weight * c.cmpm_floor)
         return terms | {"cross_scale": c.cross_scale_weight * self.cross_scale.loss(text, image, labels, c.softmax_over)}
+
+    @classmethod
+    def hot_paths(cls, device: torch.device, *, quick: bool) -> Iterator[HotPath]:
+        from models import _hot_paths  # what nothing but `bench perf` uses
+
+        yield from _hot_paths.scoring(device, quick=quick)
+        yield from _hot_paths.frozen_step(cls, device, quick=quick)
 
     def mixing(self) -> dict[str, float] | None:
         w = self.config.fusion_weight

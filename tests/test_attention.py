@@ -196,3 +196,12 @@ def test_no_caption_and_no_image_are_no_error() -> None:
         assert similarity.shape == (I, 0)
     for similarity in cross_scale_similarity(query[:0], value[:0], key, text, MASK):
         assert similarity.shape == (0, T)
+
+
+def test_bfloat16_features_move_similarities_by_little() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.randn(8, n, 96, generator=generator) for n in (7, 7, 10, 10)]
+    exact = cross_scale_similarity(*features)
+    for rough, fine in zip(cross_scale_similarity(*(x.bfloat16() for x in features)), exact, strict=True):
+        assert rough.dtype == torch.float32
+        assert (rough - fine).abs().max() < 0.004
