@@ -18,7 +18,7 @@ def processes() -> int:
 
 
 def gathered(part: Tensor) -> Tensor:
-    """(n, ...) of each process -> (W n, ...) in the order of the batch, with gradients; the tensor itself where there is but one process."""
+    """(n, ...) of each process -> (W n, ...) in the order of the batch, with gradients; of one process, the tensor itself."""
     if processes() == 1:
         return part
     whole: Tensor = _Gather.apply(part) if part.is_floating_point() else _interleaved(part)  # type: ignore[no-untyped-call]

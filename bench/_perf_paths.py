@@ -26,8 +26,8 @@ NOISE = 0.5
 def ranking(*, quick: bool) -> Iterator[HotPath]:
     """Metrics of splits as large as those of the field, similarities given block by block."""
     shapes = {"CUHK-PEDES": (6156, 3074, 1000), "ICFG-PEDES": (19848, 19848, 1000)}
-    for name, (n_queries, n_gallery, n_identities) in shapes.items():
-        n_queries, n_gallery = (n_queries // 40, n_gallery // 40) if quick else (n_queries, n_gallery)
+    for name, sizes in shapes.items():
+        n_queries, n_gallery, n_identities = (size // 40 if quick else size for size in sizes)
         yield _ranked(f"metrics, {n_queries:,} x {n_gallery:,} ({name})", n_queries, n_gallery, n_identities)
 
 

@@ -230,4 +230,4 @@ def pointing(table: pd.DataFrame, paths: Paths) -> None:
         axes.set_xlim(-1.5, 101.5)
         _counted(axes, "phrases / identities")
         finish(axes, "", "phrases that point to their part, %")
-        legend(figure, found, more={"uniform": "|", "best single region": "x", "best region for each part": "+"})
+        legend(figure, found, more={"uniform": "|", "one region": "x", "a region for each part": "+"})

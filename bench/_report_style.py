@@ -78,7 +78,7 @@ def legend(figure: Figure, found: dict[str, Style], *, line: bool = False, more:
         for name, shape in (more or {}).items()
     ]
     longest = max(len(str(handle.get_label())) for handle in handles)
-    room = int(figure.get_figwidth() / (0.085 * longest + 0.85))  # inches a letter, and beside the text
+    room = int(figure.get_figwidth() / (0.078 * longest + 0.8))  # inches a letter, and beside the text
     figure.legend(
         handles=handles, loc="outside lower center", ncols=max(1, min(room, len(handles))), fontsize=10, frameon=False, handlelength=3.2
     )

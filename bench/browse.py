@@ -24,7 +24,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -33,7 +32,7 @@ from bench import checkpoint
 from bench.attention import token_boxes
 from bench.attributes import KINDS, attributes
 from bench.contracts import Track, silently
-from bench.per_query import located
+from bench.per_query import located, spread
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST = 2_000
@@ -97,7 +96,7 @@ def page_data(
 ) -> dict[str, Any]:
     """What the page shows (see above)."""
     first = next(iter(runs.values()))
-    rows = _spread(len(first))
+    rows = spread(len(first), MOST)
     named = {row: attributes(first["caption"].iloc[row]) for row in rows}
     known = sorted(set().union(*named.values()), key=lambda attribute: (KINDS.index(attribute[0]), attribute[1]))
     has = {attribute: place for place, attribute in enumerate(known)}
@@ -133,10 +132,6 @@ class _Images:
 
     def __getitem__(self, path: str) -> int:
         return self.places.setdefault(path, len(self.places))
-
-
-def _spread(n: int) -> list[int]:
-    return [int(row) for row in np.unique(np.linspace(0, n - 1, min(n, MOST)).round())]
 
 
 def _ranking(told: Mapping[Any, Any], images: _Images) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import median
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from bench import report_frames, stats
 from bench.contracts import Track, silently
 from bench.finished import OUTCOMES, Finished
 from bench.metrics import METRICS
+from bench.remarks import remarks
 from bench.report_data import Difference, Discordance, ModelRow, RunRow, Section, Value
 from bench.statements import statements
 
@@ -37,12 +38,16 @@ class Rows(NamedTuple):
 
 
 def sections(runs: Sequence[Finished], track: Track = silently) -> tuple[Section, ...]:
-    """One section for all runs that may be compared; others never share a table. In the order of data set and size."""
-    apart: dict[tuple[Any, ...], list[Finished]] = defaultdict(list)
+    """One section for all runs that may be compared; others never share a table."""
+    return tuple(_section(group, track) for group in apart(runs))
+
+
+def apart(runs: Sequence[Finished]) -> list[list[Finished]]:
+    """Runs that may be compared together, in the order of data set and number."""
+    groups: dict[tuple[Any, ...], list[Finished]] = defaultdict(list)
     for run in runs:
-        apart[comparable(run)].append(run)
-    ordered = sorted(apart.items(), key=lambda item: (item[0][0], -len(item[1]), item[0]))
-    return tuple(_section(group, track) for _, group in ordered)
+        groups[comparable(run)].append(run)
+    return [group for _, group in sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1]), item[0]))]
 
 
 def comparable(run: Finished) -> tuple[Any, ...]:
@@ -57,6 +62,7 @@ def _section(runs: Sequence[Finished], track: Track) -> Section:
     models = sorted((_model(row, people) for row in rows), key=lambda model: (-model.t2i["R1"].mean, model.label))
     tested = [row for model in models[:MOST] for row in rows if row.label == model.label and row.outcomes is not None]
     differences = tuple(_differences(tested, people)) if people is not None else ()
+    silent = [row.label for row in rows if row.outcomes is None]
     letters = {metric: _letters(metric, models, differences) for metric in TESTED}
     models = [_lettered(model, letters) for model in models]
     tables = report_frames.tables(models, differences, {row.label: row.runs for row in rows}, people, track)
@@ -72,7 +78,7 @@ def _section(runs: Sequence[Finished], track: Track) -> Section:
         differences=differences,
         mcnemar=tuple(_discordances(tested)) if people is not None else (),
         statements=tuple(statements(models, differences, told.data.splits["test"])),
-        remarks=tuple(_remarks(rows, models)),
+        remarks=tuple(remarks({row.label: row.runs for row in rows}, silent, models, MOST)),
         tables=tables,
     )
 
@@ -209,28 +215,3 @@ def _letters(metric: str, models: Sequence[ModelRow], differences: Sequence[Diff
     tested = {name for d in told for name in (d.first, d.second)}
     ordered = sorted((model for model in models if model.label in tested), key=lambda model: -model.t2i[metric].mean)
     return stats.groups([model.label for model in ordered], ((d.first, d.second) for d in told if d.better is None))
-
-
-# ------------------------------------------------------------------------------------------------------------ remarks
-
-
-def _remarks(rows: Sequence[Rows], models: Sequence[ModelRow]) -> Iterator[str]:
-    silent = sorted(row.label for row in rows if row.outcomes is None)
-    if silent:
-        yield f"Not tested, since what their queries obtained cannot be read or is of other queries: {_listed(silent)}."
-    if len(models) > MOST:
-        yield f"Tested against each other are the {MOST} models with the highest R1, of {len(models)}."
-    if single := sorted(model.label for model in models if len(model.runs) == 1):
-        yield f"One seed only, so that nothing is known of what another would obtain: {_listed(single)}."
-    commits = {run.commit for model in models for run in model.runs}
-    if len(commits) > 1:
-        yield f"The runs were made with {len(commits)} versions of the code; the list of runs names them."
-    if any(run.dirty for model in models for run in model.runs):
-        yield "Some runs were made with changes to the code that were not committed; the list of runs names them."
-    if len({str(sorted(run.record.environment.hardware.items())) for row in rows for run in row.runs}) > 1:
-        yield "The runs were made on different machines: times are not comparable."
-
-
-def _listed(names: Iterable[str], most: int = 12) -> str:
-    shown = list(names)
-    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")

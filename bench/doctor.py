@@ -27,11 +27,10 @@ def check(
     looked, absent_findings = look_at_all(survey.splits, name, reporter.track, workers)
     choices = _choices(dataset)
     findings = [*record_findings(dataset, survey, choices), *caption_findings(survey.splits), *absent_findings, *image_findings(looked)]
-    reporter.note("comparing images")
-    findings += duplicate_findings(looked)
+    findings += duplicate_findings(looked, reporter.track)
     compared = dict(_others(others or {}, reporter, workers)) if looked else {}
     for other, theirs in compared.items():
-        findings += foreign_findings(looked, theirs, other)
+        findings += foreign_findings(looked, theirs, other, reporter.track)
     findings += _refusal(dataset, findings)
     sizes: dict[str, Mapping[str, int]] = {split: _sizes(survey.splits.get(split)) for split in get_args(SplitName)}
     official: dict[str, Mapping[str, int]] = {split: counts._asdict() for split, counts in dataset.official.items()}

@@ -79,7 +79,7 @@ class Evaluated:
 
     def sheet_rows(self, selected: Selected) -> list[RetrievalRow]:
         """Queries spread evenly over the split, each with its nearest images."""
-        queries = _spread(len(self.data.split.captions), SHEET_QUERIES)
+        queries = torch.tensor(per_query.spread(len(self.data.split.captions), SHEET_QUERIES))
         near = self._nearest(selected, queries, SHEET_DEPTH)
         found = zip(queries.tolist(), near.images.tolist(), near.similarities.tolist(), strict=True)
         return [self._row(query, images, similarities) for query, images, similarities in found]
@@ -112,11 +112,6 @@ def evaluate(selected: Selected, data: EncodedSplit, reporter: Reporter) -> Eval
     except ValueError as error:
         raise RunFailed(f"{data.split.name}: {error}") from error
     return Evaluated(data, embedded, rankings)
-
-
-def _spread(n: int, count: int) -> Tensor:
-    """At most `count` of n places, evenly spread."""
-    return torch.linspace(0, n - 1, min(n, count)).round().long()
 
 
 def reference_lines(dataset: Dataset, data: EncodedSplit) -> dict[str, Any]:

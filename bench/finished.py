@@ -6,12 +6,13 @@ A run is taken as it says it is: its `result.json` is checked, and what cannot b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pandas as pd
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench import record
@@ -20,7 +21,7 @@ from bench.errors import UsageError
 from bench.metrics import METRICS
 from bench.store import Store
 
-PER_QUERY, HISTORY = "per_query.parquet", "metrics.jsonl"
+PER_QUERY, HISTORY, CONFIG = "per_query.parquet", "metrics.jsonl", "config.yaml"
 OUTCOMES = {"R1": "first_match", "R5": "first_match", "R10": "first_match", "mAP": "AP", "mINP": "INP"}
 """The column of `per_query.parquet` that a metric is the mean of."""
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -84,6 +85,8 @@ class Finished:
     record: FinishedRecord
     ended: int = 0
     """Of two runs of one configuration and seed the later counts: milliseconds, or nanoseconds of the file."""
+    study: str | None = None
+    """The study that made the run, where the store tells."""
 
     def outcomes(self) -> pd.DataFrame | None:
         """`image`, `pid` and the outcomes of each text-to-image query of test; None where there are none that can be read."""
@@ -100,6 +103,25 @@ class Finished:
         except (OSError, ValueError):
             return []
 
+    def options(self) -> dict[str, Any]:
+        """The run's configuration by dotted keys; {} where it cannot be read."""
+        try:
+            return dict(_flat(yaml.load((self.folder / CONFIG).read_text(encoding="utf-8"), Loader=_Loader), ""))
+        except (OSError, ValueError, AttributeError, yaml.YAMLError):
+            return {}
+
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""A safe loader; the one in C where there is one, since there may be a thousand files."""
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
 
 class LeftOut(NamedTuple):
     """A run that is not in a report, and why."""
@@ -115,7 +137,7 @@ class Found:
     runs: list[Finished] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def add(self, name: str, folder: Path, ended: int = 0) -> None:
+    def add(self, name: str, folder: Path, ended: int = 0, study: str | None = None) -> None:
         """Take the run in a folder, or say why not."""
         try:
             content = record.read(folder)
@@ -123,7 +145,7 @@ class Found:
                 raise UsageError(f"no {record.RESULT}")
             if not content.get("finished"):
                 raise UsageError("not finished")
-            self.runs.append(Finished(name, folder, FinishedRecord.model_validate(content), ended))
+            self.runs.append(Finished(name, folder, FinishedRecord.model_validate(content), ended, study))
         except UsageError as error:
             self.left_out.append(LeftOut(name, str(error).partition("; the run begins anew")[0]))
         except ValidationError as error:
@@ -196,10 +218,10 @@ def in_store(experiment: str, results: Sequence[Path], scratch: Path, track: Tra
     for run in track(stored, f"read {experiment}", len(stored)):
         folder = store.folder(run, scratch)
         if (folder / record.RESULT).is_file() and (folder / PER_QUERY).is_file():
-            found.add(run.name, folder, run.ended)
+            found.add(run.name, folder, run.ended, run.study)
         else:
             missing.append((run, folder))
     here = {id_: folder for root in results for id_, folder in by_store_id(root, [run.run_id for run, _ in missing]).items()}
     for run, folder in missing:
-        found.add(run.name, here.get(run.run_id, folder), run.ended)
+        found.add(run.name, here.get(run.run_id, folder), run.ended, run.study)
     return found.latest()

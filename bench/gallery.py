@@ -37,7 +37,7 @@ def faiss_index(gallery: Tensor, kind: str = "Flat", *, probes: int = 16) -> Any
         import faiss
     except ImportError as error:
         raise UsageError('FAISS is not installed; pip install -e ".[faiss]"') from error
-    index = faiss.index_factory(gallery.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(gallery.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
     vectors = gallery.numpy()
     if not index.is_trained:
         index.train(vectors[: 64 * index.nlist])

@@ -16,7 +16,7 @@ import yaml
 
 from bench import attention, browse, per_query, registry, report_figures, retrievals, tables
 from bench.attention_sheet import attention_sheet
-from bench.comparison import comparable, label
+from bench.comparison import apart, label
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.evaluation import remake_tables
@@ -46,11 +46,11 @@ class Looked:
 
 
 def groups(runs: Sequence[Finished]) -> Iterator[Runs]:
-    """The runs that may be compared, by the name of their row (as in a report), the best first."""
-    apart: dict[tuple[object, ...], dict[tuple[str, str], list[Finished]]] = defaultdict(lambda: defaultdict(list))
-    for run in sorted(runs, key=lambda run: run.record.seed):
-        apart[comparable(run)][run.record.model, run.record.config_hash].append(run)
-    for rows in apart.values():
+    """The runs that may be compared, by the name of their row, the best first; in the order of a report's sections."""
+    for group in apart(runs):
+        rows: dict[tuple[str, str], list[Finished]] = defaultdict(list)
+        for run in sorted(group, key=lambda run: run.record.seed):
+            rows[run.record.model, run.record.config_hash].append(run)
         labels = label(rows)
         best = sorted(rows, key=lambda key: (-_mean_r1(rows[key]), labels[key]))[:MODELS]
         yield {labels[key]: rows[key] for key in best}
@@ -150,12 +150,12 @@ def _sheets(
     number = {name: place for place, name in enumerate(outcomes, start=1)}
     for name, found in reporter.track(outcomes.items(), "sheets", len(outcomes)):
         table = found[0]
-        for kind, rows in (("sheet", retrievals.spread(len(table), SHEET)), ("worst", retrievals.worst(found)[:SHEET])):
+        for kind, rows in (("sheet", per_query.spread(len(table), SHEET)), ("worst", retrievals.worst(found)[:SHEET])):
             title = f"{name}: {'queries and their nearest images' if kind == 'sheet' else 'its worst failures'}"
             retrieval_sheet(retrievals.retrieval_rows(table, rows, root), path := folder / f"{kind}-{number[name]}.jpg", title=title)
             yield title, path
         if name in attended:
-            drawn = retrievals.attention_rows(attended[name][0], table, retrievals.spread(len(table), CAPTIONS), root)
+            drawn = retrievals.attention_rows(attended[name][0], table, per_query.spread(len(table), CAPTIONS), root)
             attention_sheet(drawn, path := folder / f"attention-{number[name]}.jpg", title=f"{name}: what phrases attend to")
             yield f"{name}: what phrases attend to", path
     for one, other in reporter.track(list(permutations(list(outcomes)[:FLIPPED], 2)), "flips"):

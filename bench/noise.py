@@ -8,7 +8,8 @@ al., CVPR 2024, arXiv:2308.09911).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
@@ -38,11 +39,10 @@ def account(dataset: Dataset) -> dict[str, Any] | None:
 class Noisy(Dataset):
     """A data set with moved train captions. Val, test and all else are the clean set's."""
 
-    citation = "that of the clean data set"
-
     def __init__(self, clean: Dataset) -> None:
         super().__init__(clean.root, clean.config)
         self.clean = clean
+        self.citation = getattr(clean, "citation", "")  # type: ignore[misc]
 
     def prepare(self, track: Track) -> None:
         self.clean.prepare(track)
@@ -76,10 +76,9 @@ class Noisy(Dataset):
 
     @cached_property
     def sources(self) -> Sources:
-        train = self.clean.split("train")
         if self.config.noise_index is not None:
-            return _indexed(train, self.config.noise_index)
-        return _drawn(len(train.captions), self.config)
+            return _indexed(self.clean, self.config.noise_index)
+        return _drawn(len(self.clean.split("train").captions), self.config)
 
     def account(self) -> dict[str, Any]:
         """Captions of train, those moved, those now with an image of another identity, and the share of these."""
@@ -104,16 +103,30 @@ def _drawn(n: int, options: DataOptions) -> Sources:
     return sources
 
 
-def _indexed(train: Split, file: Path) -> Sources:
-    index, n = _read(file), len(train.captions)
+def _indexed(clean: Dataset, file: Path) -> Sources:
+    """What the file says of the train pairs, which it numbers as the annotations have them.
+
+    Where identities of train are held out as val, the file numbers them too; a pair that is to have a text of theirs keeps its own.
+    """
+    train, index = clean.split("train"), _read(file)
+    whole = train if index.shape == (len(train.captions),) else clean.survey().splits.get("train", train)
+    n = len(whole.captions)
     if index.shape != (n,):
-        raise UsageError(
-            f"data.noise_index: {file} has the shape {index.shape}, but train has {n} captions; take the file of this data set"
-        )
+        raise UsageError(f"data.noise_index: {file} has the shape {index.shape}, but train has {n} captions; take this data set's file")
     if not ((index >= 0) & (index < n)).all():
-        raise UsageError(f"data.noise_index: {file} holds numbers outside 0 to {n - 1}; take the file of this data set")
-    written = np.array(train.written if train.written is not None else range(n), dtype=np.int64)  # (T,) number in the annotation file
-    return np.argsort(written)[index[written]]
+        raise UsageError(f"data.noise_index: {file} holds numbers outside 0 to {n - 1}; take this data set's file")
+    number_of = dict(zip(_places(whole), range(n) if whole.written is None else whole.written, strict=True))
+    numbers = [number_of[place] for place in _places(train)]
+    row_of = {number: row for row, number in enumerate(numbers)}
+    return np.array([row_of.get(int(index[number]), row) for row, number in enumerate(numbers)], dtype=np.int64)
+
+
+def _places(split: Split) -> Iterator[tuple[str, int]]:
+    """Of each caption its image, and which of its captions it is."""
+    seen: Counter[int] = Counter()
+    for caption in split.captions:
+        yield split.images[caption.image].path, seen[caption.image]
+        seen[caption.image] += 1
 
 
 def _read(file: Path) -> NDArray[np.int64]:

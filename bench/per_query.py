@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -129,6 +130,11 @@ def _outcomes(ranking: Ranking) -> dict[str, Any]:
         "INP": ranking.inverse_penalty.numpy(),
         "tied": ranking.tied.numpy(),
     }
+
+
+def spread(n: int, count: int) -> list[int]:
+    """At most `count` of n rows, evenly spread."""
+    return [int(row) for row in np.unique(np.linspace(0, n - 1, min(n, count)).round())]
 
 
 def located(root: Path, path: str) -> Path:

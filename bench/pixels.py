@@ -84,7 +84,7 @@ class ImageStore:
         """Make the file of this split's pixels, unless it is there; where it is. A place that cannot be written is a UsageError."""
         file = prepared_file(cache, self.split, self.spec)
         try:
-            _write_once(file, self._shape(), lambda: self._tracked(track))
+            _write_once(file, self._shape(), lambda: self._tracked(track, f", kept in {cache}"))
         except OSError as error:
             raise UsageError(
                 f"{cache}: {self.n_bytes / 2**30:.1f} GiB of pixels cannot be kept there ({error.strerror or error}); name another folder "
@@ -99,7 +99,7 @@ class ImageStore:
         if mapped is not None or not make or not _has_room(cache, self.n_bytes):
             return mapped
         try:
-            _write_once(file, self._shape(), lambda: self._tracked(track))
+            _write_once(file, self._shape(), lambda: self._tracked(track, f", kept in {cache}"))
         except OSError:
             return None
         return _mapped(file, self._shape())
@@ -116,9 +116,9 @@ class ImageStore:
     def _room(self, n: int) -> Tensor:
         return torch.empty(n, *self._shape()[1:], dtype=torch.uint8)
 
-    def _tracked(self, track: Track) -> Iterable[Tensor]:
+    def _tracked(self, track: Track, where: str = "") -> Iterable[Tensor]:
         n = len(self.split.images)
-        return track(self._decoded(range(n)), f"decode {self.split.name}", n)
+        return track(self._decoded(range(n)), f"decode {self.split.name}{where}", n)
 
     def _decoded(self, rows: Sequence[int]) -> Iterator[Tensor]:
         """The images in order, decoded by the workers a little ahead of whoever reads them."""

@@ -9,7 +9,7 @@ from bench import checkpoint, comparison, published, report_data, report_figures
 from bench.errors import UsageError
 from bench.finished import Found
 from bench.progress import Reporter
-from bench.report_data import Report
+from bench.report_data import Report, Section
 from bench.report_figures import Drawing
 from bench.report_page import page
 from bench.report_text import csv_files, latex, markdown
@@ -17,8 +17,10 @@ from bench.report_text import csv_files, latex, markdown
 PAGE, MARKDOWN, LATEX, FIGURES = "index.html", "report.md", "tables.tex", "figures"
 
 
-def build(found: Found, reporter: Reporter, *, title: str, command: str, printed: Path = published.FILE) -> Report:
-    """What the report will say. UsageError where there is nothing to say anything of."""
+def build(
+    found: Found, reporter: Reporter, *, title: str, command: str, folder: Path | None = None, printed: Path = published.FILE
+) -> Report:
+    """What the report will say. `folder`: where it will lie, and may find pages beside it. UsageError: there is nothing to tell of."""
     if not found.runs:
         why = "; ".join(f"{name}: {why}" for name, why in found.left_out[:3])
         raise UsageError(f"there is no finished run to report on ({len(found.left_out)} were left out: {why})")
@@ -29,11 +31,18 @@ def build(found: Found, reporter: Reporter, *, title: str, command: str, printed
     return Report(
         title=title,
         command=command,
-        sections=sections,
+        sections=tuple(_linked(section, number, len(sections), folder) for number, section in enumerate(sections, start=1)),
         published=rows,
         caveats={word: meaning for word, meaning in others.caveats.items() if word in used},
         left_out=tuple((one.name, one.why) for one in found.left_out),
     )
+
+
+def _linked(section: Section, number: int, count: int, folder: Path | None) -> Section:
+    """With the page of `bench look`, where it has been made beside the report."""
+    page = f"look/{number}/retrievals.html" if count > 1 else "look/retrievals.html"
+    there = folder is not None and (folder / page).is_file()
+    return section.model_copy(update={"look": page if there else None})
 
 
 def write(report: Report, folder: Path, reporter: Reporter) -> list[Path]:

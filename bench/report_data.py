@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench import checkpoint
 from bench.errors import UsageError
@@ -133,6 +133,8 @@ class Section(Told):
     remarks: tuple[str, ...] = ()
     """What to mind when reading the section's tables."""
     tables: Mapping[str, Table] = {}
+    look: Annotated[str, Field(pattern=r"^look/(\d+/)?retrievals\.html$")] | None = None
+    """Where, beside the report, retrievals can be looked through (`bench look`); None where there is no such page."""
 
 
 class PublishedRow(Told):

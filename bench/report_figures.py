@@ -11,7 +11,7 @@ costs its figure, and nothing else.
 | `rank_curves` | model, k, R, low, high |
 | `history` | model, seed, epoch, R1, mAP: val, text to image |
 | `cost` | model, R1, low, high, and the keys of `bench/cost.py` |
-| `heat` | row, column, value |
+| `heat` | row, column, value; where known panel, low, high |
 | `breakdown` | by, group, model, queries, identities, R1, low, high (`bench/breakdown.py`) |
 | `pointing` | `bench/pointing.py` |
 """
@@ -70,7 +70,7 @@ FIGURES: Mapping[str, tuple[str, str, str, Draw]] = {
         lines.learning,
     ),
     "cost": ("cost", "Cost against accuracy", f"Further left is cheaper, further up is better. {_INTERVAL}.", bars.cost),
-    "heat": ("heat", "Scales", "R1 of each combination; darker is higher.", lines.heat),
+    "heat": ("heat", "What each combination obtains", "Test R1, mean over seeds, and its 95 % interval; darker is higher.", lines.heat),
     "attributes": (
         "breakdown",
         "R1 by what a caption names",
@@ -86,7 +86,8 @@ FIGURES: Mapping[str, tuple[str, str, str, Draw]] = {
     "pointing": (
         "pointing",
         "Does a phrase attend to the part it speaks of?",
-        f"{_INTERVAL}; beside each part its phrases and identities.",
+        f"{_INTERVAL}; beside each part its phrases and identities. Black: what uniform attention reaches, what pointing always at one "
+        "region reaches at most, and at one region for each part.",
         bars.pointing,
     ),
 }
@@ -100,7 +101,7 @@ def draw(tables: Tables, folder: Path, track: Track = silently) -> list[Drawing]
         rows = _rows(name, tables.get(table))
         if len(rows):
             make(rows, (folder / f"{name}.svg", folder / f"{name}.png"))
-            drawn.append(Drawing(name, title, f"{title}. {how}"))
+            drawn.append(Drawing(name, title, f"{title}{'' if title.endswith('?') else '.'} {how}"))
     return drawn
 
 
@@ -109,7 +110,7 @@ def _rows(name: str, table: pd.DataFrame | None) -> pd.DataFrame:
     if table is None or table.empty:
         return pd.DataFrame()
     rows = table.copy()
-    for column in ("model", "first", "second", "group", "row", "column", "part"):
+    for column in ("model", "first", "second", "group", "panel", "row", "column", "part"):
         if column in rows:
             rows[column] = [plain(str(value)) for value in rows[column]]
     if name in ("attributes", "captions"):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from bench import per_query
+from bench import attention, per_query
 from bench.breakdown import breakdown, rank_curves
 from bench.contracts import Track
 from bench.errors import UsageError
 from bench.finished import Finished
+from bench.heat import heat
+from bench.pointing import pointing
 from bench.report_data import Difference, ModelRow, Table
 from bench.stats import Identities
 
+INDIFFERENT = ("seed", "preset", "device", "data_root", "output_dir", "tracker", "evaluation.", "train.workers")
+"""Beginnings of options that do not tell rows apart."""
 FIGURED = 8
 """Models that figures show, the best by R1: more cannot be told apart by eye."""
 LETTERS = ("R1", "mAP", "mINP")
@@ -34,6 +39,7 @@ def tables(
         "differences": pd.DataFrame(_differences(differences, labels)),
         "history": pd.DataFrame(_history({label: runs[label] for label in labels})),
         "cost": pd.DataFrame(_cost(shown)),
+        "heat": heat([(m.model, runs[m.label][0].options(), _r1(m)) for m in models], INDIFFERENT),
     }
     if people is not None:
         frames |= _of_queries({label: runs[label] for label in labels}, people, track)
@@ -48,6 +54,12 @@ def _scores(models: Sequence[ModelRow]) -> Iterator[dict[str, object]]:
             yield {"model": model.label, "metric": metric, "seed": None, "value": value.mean, "low": low, "high": high}
             for run in model.runs:
                 yield {"model": model.label, "metric": metric, "seed": run.seed, "value": run.test[metric], "low": None, "high": None}
+
+
+def _r1(model: ModelRow) -> tuple[float, float | None, float | None]:
+    """Mean and interval."""
+    value = model.t2i["R1"]
+    return value.mean, *(value.over_identities or value.over_seeds or (None, None))
 
 
 def _differences(differences: Sequence[Difference], labels: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -80,8 +92,17 @@ def _of_queries(runs: Mapping[str, Sequence[Finished]], people: Identities, trac
             found = [per_query.read(run.folder) for run in group]
         except UsageError:
             continue
-        if all("caption" in table and (table["pid"].to_numpy() == people.pids).all() for table in found if len(table) == len(people.pids)):
+        if all("caption" in table and np.array_equal(table["pid"], people.pids) for table in found):
             told[label] = found
     if not told:
         return {}
-    return {"rank_curves": rank_curves(told, people), "breakdown": breakdown(told, track)}
+    return {"rank_curves": rank_curves(told, people), "breakdown": breakdown(told, track), "pointing": _pointing(runs, told)}
+
+
+def _pointing(runs: Mapping[str, Sequence[Finished]], queries: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
+    """Of the models whose every seed tells what phrases attend to."""
+    found = {label: [attention.read(run.folder) for run in runs[label]] for label in queries}
+    attended = {
+        label: [table for table in group if table is not None] for label, group in found.items() if all(t is not None for t in group)
+    }
+    return pointing(attended, next(iter(queries.values()))[0]["pid"].tolist())

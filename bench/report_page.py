@@ -34,7 +34,6 @@ def page(report: Report, figures: Sequence[Mapping[Drawing, Path]]) -> str:
             "facts": tables.facts(section),
             "sheets": tables.sheets(section),
             "figures": [_picture(drawing, file) for drawing, file in drawn.items()],
-            "links": [],
         }
         for section, drawn in zip(report.sections, figures, strict=True)
     ]

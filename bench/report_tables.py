@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from bench.metrics import METRICS
 from bench.report_data import Difference, ModelRow, Report, Section, Value
@@ -44,7 +47,15 @@ class Sheet:
 
 def sheets(section: Section) -> list[Sheet]:
     """All tables of a section that have a row."""
-    made = [scores(section), _intervals(section), differences(section), _discordances(section), _image_to_text(section), _cost(section)]
+    made = [
+        scores(section),
+        _intervals(section),
+        differences(section),
+        _discordances(section),
+        _image_to_text(section),
+        _pointing(section),
+        _cost(section),
+    ]
     return [sheet for sheet in [*made, _runs(section)] if sheet.rows]
 
 
@@ -56,8 +67,8 @@ def _sheet(key: str, title: str, about: str, columns: Sequence[str], rows: Itera
 def scores(section: Section) -> Sheet:
     """The main table."""
     about = "Percent, mean ± standard deviation over seeds. Models with a letter in common cannot be told apart by that metric."
-    rows = [[model.label, configuration(model), str(len(model.runs)), *(_score(model.t2i[m]) for m in METRICS)] for model in section.models]
-    return _sheet("scores", "Text to image", about, ("model", "configuration", "seeds", *METRICS), rows, words=2)
+    rows = [[model.label, *(_score(model.t2i[m]) for m in METRICS), len(model.runs), configuration(model)] for model in section.models]
+    return _sheet("scores", "Text to image", about, ("model", *METRICS, "seeds", "configuration"), rows)
 
 
 def _score(value: Value) -> Cell:
@@ -85,7 +96,8 @@ def _intervals(section: Section) -> Sheet:
 
 
 def _range(told: tuple[float, float] | None) -> str:
-    return "–" if told is None else f"{_plain(told[0])} to {_plain(told[1])}"
+    """An interval of a percentage: what reaches beyond 0 and 100 is cut (few seeds leave t intervals that do)."""
+    return "–" if told is None else f"{_plain(max(0.0, told[0]))} to {_plain(min(100.0, told[1]))}"
 
 
 def _plain(value: float) -> str:
@@ -101,7 +113,7 @@ def differences(section: Section) -> Sheet:
         "all pairs of a metric. Smallest: the true difference that is found with a probability of 80 %, by this test set however many "
         "seeds are run, and with the seeds that were run."
     )
-    columns = ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "better", "smallest", "smallest, these seeds")
+    columns = ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "better", "smallest", "smallest, seeds")
     return _sheet("differences", f"Differences{few}", about, columns, [_difference(d) for d in shown], words=3)
 
 
@@ -151,6 +163,25 @@ def _image_to_text(section: Section) -> Sheet:
     about = "The transposed task: each image is a query, the captions are the gallery. Percent, mean ± standard deviation over seeds."
     rows = [[model.label, *(_score(model.i2t[m]) for m in METRICS)] for model in section.models]
     return _sheet("i2t", "Image to text", about, ("model", *METRICS), rows)
+
+
+def _pointing(section: Section) -> Sheet:
+    about = (
+        "Percent of phrases whose most attended region contains the centre of the part they speak of, where the truth is known. Chance: "
+        "uniform attention. One region: the most that pointing always at the same region reaches; a region for each part: the most that "
+        "knowing where parts lie reaches, without looking at the image."
+    )
+    frame = section.tables["pointing"].frame() if "pointing" in section.tables else pd.DataFrame()
+    rows = [
+        [row["model"], row["part"], f"{row['phrases']:,}", f"{row['accuracy']:.1f}", _range((row["low"], row["high"])), *_baselines(row)]
+        for row in frame.to_dict("records")
+    ]
+    columns = ("model", "part", "phrases", "accuracy", "95 % interval", "chance", "one region", "a region for each part")
+    return _sheet("pointing", "Does a phrase attend to the part it speaks of?", about, columns, rows, words=2)
+
+
+def _baselines(row: Mapping[Any, Any]) -> list[str]:
+    return [f"{row[name]:.1f}" for name in ("chance", "constant", "prior")]
 
 
 def _cost(section: Section) -> Sheet:

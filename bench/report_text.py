@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from bench import report_tables as tables
-from bench.report_data import Report, Section
+from bench.report_data import Difference, PublishedRow, Report, Section
 from bench.report_tables import Cell, Sheet
 
 # ----------------------------------------------------------------------------------------------------------- Markdown
@@ -42,6 +42,8 @@ def _section(section: Section) -> Iterator[str]:
     yield from (f"- {md(sentence)}" for sentence in section.statements)
     if section.remarks:
         yield from ("", "To mind:", "", *(f"- {md(remark)}" for remark in section.remarks))
+    if section.look:
+        yield from ("", f"[Look through what the models retrieve]({section.look})")
     for sheet in tables.sheets(section):
         yield from _sheet(sheet)
 
@@ -120,6 +122,7 @@ _TEX = {
     "-": "{-}",
     "[": "{[}",
     "]": "{]}",
+    "*": "{*}",
     "±": "$\\pm$",
     "–": "--",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -150,13 +153,13 @@ def _comment(text: str) -> str:
 
 def csv_files(report: Report) -> dict[str, str]:
     """File name -> content: every number of the report, unrounded."""
+    shared = ("dataset", "protocol", "selection", "fingerprint")
+    printed = ({**row.model_dump(), "caveats": " ".join(row.caveats)} for row in report.published)
     return {
         "models.csv": _csv(_models(report)),
-        "differences.csv": _csv(_differences(report)),
+        "differences.csv": _csv(_differences(report), (*shared, *Difference.model_fields)),
         "runs.csv": _csv(_runs(report)),
-        "published.csv": _csv(
-            {"dataset": r.dataset, **r.model_dump(exclude={"caveats"}), "caveats": " ".join(r.caveats)} for r in report.published
-        ),
+        "published.csv": _csv(printed, tuple(PublishedRow.model_fields)),
     }
 
 
@@ -202,9 +205,10 @@ def _shared(section: Section) -> dict[str, object]:
     return {"dataset": section.dataset, "protocol": section.protocol, "selection": section.selection, "fingerprint": section.fingerprint}
 
 
-def _csv(rows: Iterable[dict[str, object]]) -> str:
+def _csv(rows: Iterable[dict[str, object]], first: Iterable[str] = ()) -> str:
+    """`first`: columns that there are, rows or none."""
     told = list(rows)
-    columns = list(dict.fromkeys(name for row in told for name in row))
+    columns = list(dict.fromkeys([*first, *(name for row in told for name in row)]))
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow([cell(name) for name in columns])

@@ -36,11 +36,6 @@ def worst(tables: Sequence[pd.DataFrame]) -> list[int]:
     return _by(np.median(ranks, axis=0), np.full(ranks.shape[1], True))
 
 
-def spread(n: int, count: int) -> list[int]:
-    """At most `count` of n queries, evenly spread."""
-    return [int(row) for row in np.unique(np.linspace(0, n - 1, min(n, count)).round())]
-
-
 def _ranks(tables: Sequence[pd.DataFrame]) -> NDArray[np.int64]:
     """(S, Q) place of the first match."""
     return np.stack([table["first_match"].to_numpy(np.int64) for table in tables])

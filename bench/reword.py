@@ -21,14 +21,16 @@ from bench.phrases import Phrase
 from bench.text import Tokenizer, encode_captions
 
 LEAST = 2
-"""Identities whose captions must use two words alike before one may stand for the other."""
+"""Identities whose captions must use two terms alike before one may stand for the other."""
+RARE = 0.05
+"""Share of a term's uses that another must have to stand for it."""
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
 _ARTICLE = re.compile(r"\b(an?)\s+$", re.IGNORECASE)
 
 Phrases = tuple[Phrase, ...]
-Synonyms = Mapping[tuple[Attribute, str], tuple[str, ...]]
-"""An attribute and a term for it, in lower case -> the terms that may stand for that one."""
+Synonyms = Mapping[tuple[Attribute, str], Mapping[str, int]]
+"""An attribute and a term for it, in lower case -> the terms that may stand for that one, with the weights they are drawn by."""
 
 
 class Edit(NamedTuple):
@@ -131,22 +133,27 @@ def _joined(caption: str, phrases: Phrases, sentences: Sequence[tuple[int, int]]
 
 
 def learn_synonyms(captions: Sequence[str], pids: Sequence[int]) -> Synonyms:
-    """Which terms the data uses alike: the vocabulary of attributes gives them one name, and the captions of LEAST identities use both.
+    """Which terms the data uses alike, with how many identities' captions use them.
 
-    So `coat` may stand for `overcoat` where annotators have called the coat of one person so and so. Singular stays singular.
+    One may stand for another if the vocabulary of attributes gives both the same name, the captions of LEAST identities use both, it is not
+    RARE beside the other (a misspelling, a shade), says no more (`jacket` may stand for `leather jacket`, but not the reverse), and has
+    the same number.
     """
-    used: dict[int, dict[Attribute, set[str]]] = defaultdict(lambda: defaultdict(set))
+    used: dict[int, set[tuple[Attribute, str]]] = defaultdict(set)
     for caption, pid in zip(captions, pids, strict=True):
-        for place in named(caption):
-            used[pid][place.attribute].add(_spelt(caption[place.start : place.end]))
-    alike: Counter[tuple[Attribute, str, str]] = Counter()
-    for attributes in used.values():
-        alike.update((attribute, one, other) for attribute, terms in attributes.items() for one, other in permutations(terms, 2))
-    found: dict[tuple[Attribute, str], list[str]] = defaultdict(list)
-    for (attribute, one, other), count in sorted(alike.items()):
-        if count >= LEAST and one.endswith("s") == other.endswith("s"):
-            found[attribute, one].append(other)
-    return {term: tuple(others) for term, others in found.items()}
+        used[pid] |= {(place.attribute, _spelt(caption[place.start : place.end])) for place in named(caption)}
+    uses = Counter(term for terms in used.values() for term in terms)
+    alike = Counter((one, other) for terms in used.values() for one, other in permutations(terms, 2) if one[0] == other[0])
+    found: dict[tuple[Attribute, str], dict[str, int]] = defaultdict(dict)
+    for (one, other), count in sorted(alike.items()):
+        if count >= LEAST and uses[other] >= RARE * uses[one] and _says_no_more(other[1], one[1]):
+            found[one][other[1]] = uses[other]
+    return found
+
+
+def _says_no_more(other: str, one: str) -> bool:
+    words, more = set(_WORD.findall(one.replace("-", " "))), set(_WORD.findall(other.replace("-", " ")))
+    return not words < more and one.endswith("s") == other.endswith("s")
 
 
 def exchanged(caption: str, phrases: Phrases, synonyms: Synonyms, random: Random, *, share: float) -> list[Edit]:
@@ -154,10 +161,10 @@ def exchanged(caption: str, phrases: Phrases, synonyms: Synonyms, random: Random
     borders = {border for phrase in phrases for border in (phrase.start, phrase.end)}
     edits: list[Edit] = []
     for start, end, attribute in named(caption):
-        others = synonyms.get((attribute, _spelt(caption[start:end])), ())
+        others = synonyms.get((attribute, _spelt(caption[start:end])), {})
         chosen = bool(others) and random.random() < share
         if chosen and not borders & set(range(start + 1, end)) and (not edits or edits[-1].end <= start):
-            new = _cased(random.choice(others), caption[start:end])
+            new = _cased(random.choices(list(others), list(others.values()))[0], caption[start:end])
             edits += [*_article(caption, start, new), Edit(start, end, new)]
     return edits
 

@@ -13,9 +13,9 @@ from bench.errors import UsageError
 from bench.outbox import reason, within, without_password
 from bench.tracking import DEFAULT_URI, OPENING, UPLOAD, client, sqlite_file
 
-KIND = "bench.kind"
-"""Tag of a run that is no run of a model: `report`."""
-FILES = ("result.json", "per_query.parquet", "metrics.jsonl", "config.yaml")
+KIND, STUDY = "kind", "study"
+"""Tags: of a run that is no run of a model (`report`, `study`), and of one that belongs to a study."""
+FILES = ("result.json", "per_query.parquet", "attention.parquet", "metrics.jsonl", "config.yaml")
 PAGE = 500
 
 
@@ -29,6 +29,8 @@ class StoredRun:
     """Milliseconds since 1970."""
     artifacts: str
     """URI of its files."""
+    study: str | None
+    """The study that the run belongs to."""
 
 
 class Store:
@@ -66,7 +68,10 @@ class Store:
             found += [run for run in page if KIND not in run.data.tags and "test/t2i/R1" in run.data.metrics]
             if not (token := page.token):
                 break
-        return [StoredRun(run.info.run_id, str(run.info.run_name), run.info.end_time or 0, run.info.artifact_uri) for run in found]
+        return [
+            StoredRun(run.info.run_id, str(run.info.run_name), run.info.end_time or 0, run.info.artifact_uri, run.data.tags.get(STUDY))
+            for run in found
+        ]
 
     def folder(self, run: StoredRun, scratch: Path) -> Path:
         """A folder with the files that the run left: the store's own where it lies on this machine, else copied into `scratch`."""

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from bench.contracts import HotPath, Batch, Box, Captions, Features, InputSpec, Preset, Vocabulary
+from bench.contracts import Batch, Box, Captions, Features, HotPath, InputSpec, Preset, Vocabulary
 from models._heads import CrossScaleAlignment, GlobalAlignment, LocalScore, SoftmaxOver
 from models._presets import PAPER_TRAIN, SMALL_MODEL, SMALL_TRAIN
 from models._scales import AttentionWindows, ChannelRegions, GridWindows, Regions, StripeRegions, Whole, Windows, cell_boxes

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from bench import report_frames, stats
 from bench.comparison import MOST, sections
@@ -137,6 +139,24 @@ def test_what_makes_numbers_less_comparable_is_said(tmp_path: Path) -> None:
     fake_run(tmp_path, model="region-phrase", environment={"git_commit": "d" * 40, "git_dirty": True, "hardware": {"cpu": "two"}})
     (only,) = made(tmp_path)
     assert sum(text in remark for remark in only.remarks for text in ("2 versions", "not committed", "different machines")) == 3
+
+
+def test_in_what_rows_of_one_model_differ_is_said(tmp_path: Path) -> None:
+    for digest, rate in (("aaaa", 0.1), ("bbbb", 0.2)):
+        told = {"train": {"lr": rate, "workers": len(digest + str(rate))}, "model": {"name": "acsa"}, "seed": 0}
+        (fake_run(tmp_path, config_hash=digest) / "config.yaml").write_text(yaml.safe_dump(told))
+    (only,) = made(tmp_path)
+    assert "acsa (small, aaaa), acsa (small, bbbb) differ in train.lr (0.1, 0.2)." in only.remarks
+
+
+def test_what_a_search_has_found_is_said(tmp_path: Path) -> None:
+    fake_run(tmp_path)
+    fake_run(tmp_path, model="region-phrase")
+    runs = [replace(run, study="wide" if run.record.model == "acsa" else None) for run in in_folders([tmp_path]).runs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_frames, "tables", lambda *_: {})
+        (only,) = sections(runs)
+    assert any(remark.startswith("Found by a search on val: acsa (study wide). ") for remark in only.remarks)
 
 
 def test_of_many_models_the_best_are_tested(tmp_path: Path) -> None:

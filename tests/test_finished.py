@@ -98,7 +98,7 @@ class TestStore:
     def test_a_real_store(self, tmp_path: Path) -> None:
         """Model runs with their files; a run that failed, a trial without test and a report are none; lost files are looked for."""
         kept, lost = fake_run(tmp_path / "a", seed=0), fake_run(tmp_path / "results", seed=1)
-        self.record(kept, "kept")
+        self.record(kept, "kept", tags={"study": "wide"})
         self.record(kept, "failed", status="FAILED")
         self.record(None, "trial")
         self.record(kept, "report", tags={KIND: "report"})
@@ -109,6 +109,7 @@ class TestStore:
         found = in_store("tbps/walkers", [tmp_path / "nowhere", tmp_path / "results"], tmp_path / "scratch")
         assert {run.name: run.record.seed for run in found.runs} == {"kept": 0, "lost": 1}
         assert [(one.name, one.why) for one in found.left_out] == [("gone", "no result.json")]
+        assert {run.name: run.study for run in found.runs} == {"kept": "wide", "lost": None}
         assert all(run.outcomes() is not None for run in found.runs)
 
     def test_no_such_experiment_and_no_run_are_one_line(self, tmp_path: Path) -> None:

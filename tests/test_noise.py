@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import Box, DataOptions, Dataset, Grounding, ImageRecord, Split, SplitName, UsageError, silently
 from bench.noise import Noisy, account, with_noise
+from datasets.icfg_pedes import ICFGPEDES, ICFGOptions
 from datasets.rstpreid import RSTPReid
 from tests.test_datasets import write
 
@@ -116,6 +117,27 @@ class TestIndex:
             places[caption.image] = places.get(caption.image, -1) + 1
             found[train.images[caption.image].path, places[caption.image]] = caption.text
         assert found == slow_rde(records, index)
+
+    def test_identities_that_are_held_out_are_numbered_too(self, tmp_path: Path) -> None:
+        """ICFG-PEDES: val is carved out of train, while the file is of all of it."""
+        file = write(tmp_path, "icfg_pedes")
+        records = json.loads(file.read_text())
+        records = [{**record, "captions": [f"caption {number}"]} for number, record in enumerate(records)]
+        file.write_text(json.dumps(records))
+        train = [record for record in records if record["split"] == "train"]
+        index = np.random.default_rng(1).permutation(len(train))
+        np.save(tmp_path / "noise.npy", index)
+        clean, noisy = (with_noise(ICFGPEDES(tmp_path, ICFGOptions(noise_index=given))) for given in (None, tmp_path / "noise.npy"))
+        own = {image.path for image in clean.split("train").images}
+        assert len(own) < len(train)
+        expected = {}
+        for number, record in enumerate(train):
+            source = train[index[number]]
+            expected[record["file_path"]] = (source if source["file_path"] in own else record)["captions"][0]
+        split = noisy.split("train")
+        found = {split.images[caption.image].path: caption.text for caption in split.captions}
+        assert found == {path: text for path, text in expected.items() if path in own}
+        assert any(train[index[number]]["file_path"] not in own for number, record in enumerate(train) if record["file_path"] in own)
 
     def test_the_identity_changes_nothing(self, tmp_path: Path) -> None:
         np.save(tmp_path / "noise.npy", np.arange(20))

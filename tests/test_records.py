@@ -7,7 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from bench.contracts import absent
+from bench.contracts import Dataset, ImageRecord, Split, SplitName, absent
+
+
+class Gallery(Dataset):
+    """One image with a caption, and one that nobody describes."""
+
+    citation = "Nobody."
+    second = "b.jpg"
+
+    def split(self, name: SplitName) -> Split:
+        return Split.from_pairs(name, self.root, [(ImageRecord("a.jpg", 1), ["A coat."]), (ImageRecord(self.second, 2), [])])
+
+
+def test_the_fingerprint_covers_images_that_nobody_describes(tmp_path: Path) -> None:
+    one, other = Gallery(tmp_path), Gallery(tmp_path)
+    assert one.fingerprint() == other.fingerprint()
+    other.second = "c.jpg"
+    assert one.fingerprint() != other.fingerprint()
+
 
 links = pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege there")
 

@@ -19,6 +19,7 @@ from bench.errors import UsageError
 from bench.finished import Found, LeftOut, in_folders
 from bench.progress import Silent
 from bench.report_data import Report
+from bench.report_page import page
 from tests.fake_runs import fake_run, three_models
 
 HOSTILE = (
@@ -129,6 +130,18 @@ class TestPlain:
         assert float(row["mean"]) == pytest.approx(sum(float(r["test_R1"]) for r in runs) / 2)
         shown = (plain / "report.md").read_text(encoding="utf-8")
         assert f"{float(row['mean']):.1f} ± {float(row['deviation']):.1f} {row['group']}" in shown
+
+    def test_a_page_of_retrievals_beside_it_is_linked(self, plain: Path, tmp_path: Path) -> None:
+        told = report_data.read(plain / "data.json")
+        apart = report._linked(told.sections[0], 1, 2, tmp_path)
+        (tmp_path / "look" / "2").mkdir(parents=True)
+        (tmp_path / "look" / "2" / "retrievals.html").touch()
+        linked = report._linked(told.sections[1], 2, 2, tmp_path)
+        assert (apart.look, linked.look) == (None, "look/2/retrievals.html")
+        text = page(told.model_copy(update={"sections": (linked,)}), [{}])
+        assert [attributes["href"] for tag, attributes in Page(text).tags if tag == "a"] == ["look/2/retrievals.html"]
+        with pytest.raises(ValueError, match="look"):
+            report_data.Section.model_validate(linked.model_dump() | {"look": "javascript:alert(1)"})
 
     def test_no_figure_of_an_earlier_report_stays_and_nothing_else_goes(self, plain: Path, tmp_path: Path) -> None:
         shutil.copytree(plain, tmp_path / "out")
@@ -286,10 +299,18 @@ class TestCommand:
         assert "acsa obtains an R1 of" in capsys.readouterr().out
         store = client(uri)
         experiment = store.get_experiment_by_name("tbps/walkers").experiment_id
-        reports = store.search_runs([experiment], "tags.`bench.kind` = 'report'")
+        reports = store.search_runs([experiment], "tags.kind = 'report'")
         assert {run.info.run_name for run in reports} == {"report"}
         assert {file.path for file in store.list_artifacts(reports[0].info.run_id)} >= {"index.html", "data.json", "figures"}
         assert json.loads((tmp_path / "out" / "data.json").read_text(encoding="utf-8"))["left_out"] == []
+
+    def test_a_data_set_of_any_name_has_its_report_below_reports(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake_run(tmp_path / "runs", dataset="../../evil/<x>")
+        (tmp_path / "a" / "b").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "a" / "b")
+        assert main(["report", "--results", "../../runs"]) == 0
+        assert [path.name for path in (tmp_path / "a" / "b" / "reports").iterdir()] == ["evil-x"]
+        assert {path.name for path in tmp_path.iterdir()} == {"a", "runs"}
 
     @pytest.mark.parametrize("arguments", [[], ["--experiment", "x", "--from", "y"], ["--results", "x", "--from", "y"]])
     def test_one_source_is_asked_for(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

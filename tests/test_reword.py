@@ -93,15 +93,22 @@ class TestReordering:
 
 class TestSynonyms:
     def test_what_two_identities_use_alike(self) -> None:
-        known = learn_synonyms(CAPTIONS, PIDS)
-        assert known == {
-            (("garment", "coat"), "coat"): ("overcoat",),
-            (("garment", "coat"), "overcoat"): ("coat",),
-            (("garment", "trousers"), "pants"): ("trousers",),
-            (("garment", "trousers"), "trousers"): ("pants",),
-            (("colour", "grey"), "grey"): ("gray",),
-            (("colour", "grey"), "gray"): ("grey",),
+        assert learn_synonyms(CAPTIONS, PIDS) == {
+            (("garment", "coat"), "coat"): {"overcoat": 2},
+            (("garment", "coat"), "overcoat"): {"coat": 2},
+            (("garment", "trousers"), "pants"): {"trousers": 2},
+            (("garment", "trousers"), "trousers"): {"pants": 2},
+            (("colour", "grey"), "grey"): {"gray": 2},
+            (("colour", "grey"), "gray"): {"grey": 2},
         }
+
+    def test_what_says_more_stands_for_nothing(self) -> None:
+        known = learn_synonyms(["a jacket", "a leather jacket"] * 2, [1, 1, 2, 2])
+        assert known == {(("garment", "jacket"), "leather jacket"): {"jacket": 2}}
+
+    def test_what_is_rare_stands_for_nothing(self) -> None:
+        captions = ["a black hat", "a balck hat"] * 2 + ["a black hat"] * 100
+        assert learn_synonyms(captions, [1, 1, 2, 2, *range(3, 103)]) == {(("colour", "black"), "balck"): {"black": 102}}
 
     def test_one_identity_is_not_enough(self) -> None:
         assert learn_synonyms(CAPTIONS, [1, 1, 2, 3, 4]) == {}
@@ -120,7 +127,7 @@ class TestSynonyms:
         assert edited(old, (), exchanged(old, (), learn_synonyms(CAPTIONS, PIDS), Random(0), share=1))[0] == new
 
     def test_no_phrase_is_cut_through(self) -> None:
-        known = {(("garment", "down jacket"), "down jacket"): ("puffer jacket",)}
+        known = {(("garment", "down jacket"), "down jacket"): {"puffer jacket": 2}}
         assert exchanged("a down jacket", (Phrase("jacket", 7, 13),), known, Random(0), share=1) == []
 
 

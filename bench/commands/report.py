@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tempfile
 from pathlib import Path
@@ -26,9 +27,12 @@ def report(
     source: Annotated[Path | None, typer.Option("--from", metavar="data.json", help="Make an earlier report's files again.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the report is written. [reports/<dataset>]")] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Its heading.")] = None,
+    look: Annotated[bool, typer.Option("--look", help="Make the page to look through retrievals too (`look`), and link it.")] = False,
+    plugin: Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Compare finished runs: one page, Markdown, LaTeX, CSV, figures, and data.json, which makes all of them again."""
+    plug_in(plugin)
     if sum(given is not None for given in (experiment, source)) + (results is not None and experiment is None) != 1:
         raise UsageError("give one of --experiment NAME, --results DIR and --from data.json (--results may stand beside --experiment)")
     from bench import report as reports
@@ -41,9 +45,11 @@ def report(
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 found = _found(experiment, results or [], Path(scratch), reporter)
-                place = out or Path("reports") / (found.runs[0].record.dataset if found.runs else "runs")
-                command = _command(experiment, results or [], place, title)
-                made = reports.build(found, reporter, title=title or _title(experiment, place), command=command)
+                place = out or Path("reports") / _folder(found.runs[0].record.dataset if found.runs else "")
+                command = _command(experiment, results or [], place, title, look)
+                if look:
+                    _look(found, place / "look", reporter)
+                made = reports.build(found, reporter, title=title or _title(experiment, place), command=command, folder=place)
             files = reports.write(made, place, reporter)
             if experiment is not None:
                 _keep(experiment, [*files, place / reports.FIGURES], reporter)
@@ -60,12 +66,25 @@ def _found(experiment: str | None, results: list[Path], scratch: Path, reporter:
     return finished.in_store(experiment, results or [Path("results")], scratch, reporter.track)
 
 
-def _command(experiment: str | None, results: list[Path], out: Path, title: str | None) -> str:
+def _folder(dataset: str) -> str:
+    """A data set's name as that of a folder, wherever a record has it from."""
+    return re.sub(r"[^\w.-]+", "-", dataset).strip(".-") or "runs"
+
+
+def _look(found: Found, folder: Path, reporter: Reporter) -> None:
+    from bench import looking
+
+    groups = list(looking.groups(found.runs))
+    for number, runs in enumerate(groups, start=1):
+        looking.look(runs, folder / str(number) if len(groups) > 1 else folder, reporter)
+
+
+def _command(experiment: str | None, results: list[Path], out: Path, title: str | None, look: bool) -> str:
     """What makes the report again, to be copied into a shell."""
     words = ["python", "-m", "bench", "report"]
     words += ["--experiment", experiment] if experiment is not None else []
     words += [word for folder in results for word in ("--results", str(folder))]
-    words += ["--out", str(out), *(["--title", title] if title is not None else [])]
+    words += ["--out", str(out), *(["--title", title] if title is not None else []), *(["--look"] if look else [])]
     return shlex.join(words)
 
 

@@ -11,8 +11,8 @@ const OUTCOMES = {
   right: ["right at rank 1", (a) => a === 1],
   wrong: ["wrong at rank 1", (a) => a > 1],
   ten: ["not among the first 10", (a) => a > 10],
-  gained: ["right, the other wrong", (a, b) => a === 1 && b > 1],
-  lost: ["wrong, the other right", (a, b) => a > 1 && b === 1],
+  gained: ["right, other wrong", (a, b) => a === 1 && b > 1],
+  lost: ["wrong, other right", (a, b) => a > 1 && b === 1],
   neither: ["both wrong", (a, b) => a > 1 && b > 1],
 };
 const ORDERS = {
