@@ -57,14 +57,21 @@ class TrainOptions(Options):
 
 
 class EvaluationOptions(Options):
-    """How much is computed at once. Results do not depend on it."""
+    """How much is computed at once, on which results do not depend; and shortcuts, which are off unless asked for."""
 
     batch_size: int = Field(128, ge=1, description="images or captions that are embedded at once")
     query_block: int = Field(256, ge=1, description="queries in a block of similarities")
     gallery_block: int = Field(1024, ge=1, description="gallery images in a block of similarities")
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="of the features when they are compared; bf16 moves similarities by 0.004 at most"
-    )
+    keep_embeddings: bool = Field(True, description="write embeddings/val and test.safetensors, for evaluation without the towers")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of compared features; bf16 is faster and moves similarities by thousandths")
+    two_stage: bool = Field(False, description="compare in full only what the model's first stage ranks highest; the rest follows it")
+    top_k: int = Field(128, ge=10, description="of the gallery, how many the second stage compares")
+
+    @property
+    def shortcuts(self) -> str:
+        """What changes a ranking, as a record's protocol says it; nothing unless asked for."""
+        said = [f"two-stage, first {self.top_k}"] * self.two_stage + ["bf16"] * (self.precision == "bf16")
+        return "".join(f", {what}" for what in said)
 
 
 def _data_root() -> Path:
@@ -167,6 +174,7 @@ def config_hash(config: RunConfig) -> str:
     plain = config.dump()
     told = {key: plain[key] for key in ("model", "data", "train", "precision", "limit")}
     del told["train"]["workers"]
+    told |= {"shortcuts": config.evaluation.shortcuts} if config.evaluation.shortcuts else {}
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -257,6 +257,10 @@ class TextImageModel(nn.Module, ABC):
     def similarities(self, captions: Features, images: Features) -> dict[str, Tensor]:
         """Named components, each (Q, G); larger is nearer."""
 
+    def first_stage(self, captions: Features, images: Features) -> Tensor | None:
+        """(Q, G) what a two-stage search ranks first, where it is much cheaper than `similarities`; None: there is but one stage."""
+        return None
+
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, already weighted; the engine sums them."""

@@ -141,6 +141,10 @@ class ACSA(TwoTowers):
             "cross_scale": self.cross_scale.similarity(captions, images, self.config.score),
         }
 
+    def first_stage(self, captions: Features, images: Features) -> Tensor:
+        """The `global` similarity, (Q, G)."""
+        return self.global_alignment.similarity(captions["global"], images["global"])
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """`cmpm`, `cmpc` and `cross_scale`; L = CMPM + 4 CMPC + 0.1 L_cross."""
         c = self.config
