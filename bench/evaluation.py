@@ -204,7 +204,7 @@ def evaluate_saved(
     selected = saved(file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit)
     trained, records = RunConfig.from_dict(checkpoint.header(file)["config"]), selected.materials.split(split)
     seen = overlap(trained, records, reporter, data_root=data_root, allowed=allow_overlap)
-    evaluated = evaluate(selected, selected.materials.encoded(split), reporter, _kept(file))
+    evaluated = evaluate(selected, selected.materials.encoded(split, later=True), reporter, _kept(file))
     config = selected.config
     result = record.beginning(config) | {
         "finished": True,
@@ -223,7 +223,7 @@ def remake_tables(path: Path, reporter: Reporter, *, data_root: Path | None = No
     """Write a run's tables (`Evaluated.write_tables`) anew from its best checkpoint: for a run that left none, or fewer. The files."""
     file = best_checkpoint(path)
     selected = saved(file, reporter, dataset=None, overrides=[], data_root=data_root, device=device, limit=None)
-    evaluated = evaluate(selected, selected.materials.encoded("test"), reporter, _kept(file))
+    evaluated = evaluate(selected, selected.materials.encoded("test", later=True), reporter, _kept(file))
     return evaluated.write_tables(file.parent.parent, selected, reporter.track)
 
 

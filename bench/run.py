@@ -31,7 +31,7 @@ from bench.tracking import NoTracker, Tracker
 
 CHECKPOINTS = "checkpoints"
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-INDIFFERENT = ("train.workers", "evaluation.", "device", "data_root", "output_dir", "tracker", "preset")
+INDIFFERENT = ("train.workers", "train.speed.", "evaluation.", "device", "data_root", "output_dir", "tracker", "preset")
 """Beginnings of the keys in which two processes of one run may differ."""
 
 
