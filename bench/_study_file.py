@@ -51,6 +51,7 @@ class SamplerOptions(Options):
     name: Literal["tpe", "random"] = "tpe"
     seed: int = Field(0, ge=0)
     startup: int = Field(8, ge=1, description="trials that `tpe` draws at random before it proposes")
+    preset_first: bool = Field(True, description="trial 0 has the preset's own values, where the space holds them")
 
 
 class PrunerOptions(Options):

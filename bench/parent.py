@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bench import record
 from bench.progress import Reporter
+from bench.search.pages import importances, page
 from bench.search.searching import Searching
+from bench.study_figures import draw
 from bench.tracking import Tracker
 from bench.tracking import tracker as tracker_of
 
@@ -25,9 +28,26 @@ def parent_run(searching: Searching, reporter: Reporter) -> Iterator[None]:
         tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     _close_children(searching, tracker)
+    for path in leave(searching, reporter):
+        tracker.artifact(path, "figures")
     tracker.metrics(_summary(searching))
     tracker.tag({"state": searching.over() or "under way"})
     tracker.end("KILLED" if searching.stopping else "FINISHED")
+
+
+def leave(searching: Searching, reporter: Reporter) -> list[Path]:
+    """Figures of what there is, in the study's folder. Whatever goes wrong with them costs the pictures, not the study."""
+    search, folder = searching.search, searching.search.folder / "figures"
+    if search.file.grid:
+        return []
+    reporter.note("drawing figures")
+    made: list[Path] = []
+    try:
+        made += draw(search, searching.rows(), importances(searching), folder)
+        made.append(page(searching, folder / "study.html"))
+    except Exception as error:
+        reporter.warn(f"not all figures could be drawn ({type(error).__name__}: {error}); the trials are whole")
+    return made
 
 
 def _open(searching: Searching, tracker: Tracker) -> None:

@@ -24,7 +24,7 @@ from bench._study_file import MINIMISED as MINIMISED
 from bench._study_file import Range as Range
 from bench._study_file import StudyFile
 from bench._study_file import label as label
-from bench.config import RunConfig, resolve
+from bench.config import RunConfig, flatten, resolve
 from bench.errors import UsageError
 from bench.validation import keys_of, validated
 
@@ -75,6 +75,11 @@ class Search:
     def prunes(self) -> bool:
         """Whether trials may be pruned: not against several objectives, and not in an ablation."""
         return self.file.pruner.name != "none" and len(self.file.objective) == 1 and not self.file.grid
+
+    def own(self, key: str) -> Any:
+        """The value that an option of the space has in the preset (and `base`), as the space names it."""
+        value = flatten(self.base)[key]
+        return value if self.space[key].choices is None else label(value)
 
     def config(self, values: Mapping[str, Any], seed: int) -> RunConfig:
         """The run that a trial's values ask for."""

@@ -79,7 +79,8 @@ def run_cell(search: Search, number: int, *, link: Link, parent: str | None, rep
         raise
     except Exception as error:
         raise RunFailed(reason_of(error)) from None
-    link.know(folder=str(result.folder), mlflow_run_id=result.record.get("mlflow_run_id"))
+    spent = [result.record["epochs"], round(result.record["seconds"]["training"], 2)]  # also of a run that was there before
+    link.know(**{f"progress {seed}": spent, "folder": str(result.folder), "mlflow_run_id": result.record.get("mlflow_run_id")})
     metrics = result.record["metrics"]
     found = {
         f"{'selected/' if split == 'val' else ''}{split}/t2i/{name}": metrics[split]["t2i"][name] for split in metrics for name in MAXIMISED

@@ -28,8 +28,8 @@ class GlobalAlignment(nn.Module):
 
     def __init__(self, image_width: int, text_width: int, width: int, n_classes: int) -> None:
         super().__init__()
-        self.image = _projection(image_width, width)
-        self.text = _projection(text_width, width)
+        self.image = projection(image_width, width)
+        self.text = projection(text_width, width)
         self.classifier = nn.Parameter(torch.empty(width, n_classes))
         nn.init.xavier_uniform_(self.classifier)
 
@@ -53,7 +53,8 @@ def _compared(features: Tensor) -> Tensor:
     return features.float() if torch.is_grad_enabled() else features
 
 
-def _projection(width_in: int, width: int) -> nn.Sequential:
+def projection(width_in: int, width: int) -> nn.Sequential:
+    """(N, width_in) -> (N, width), batch-normalised."""
     norm = BatchNorm1d(width)
     norm.bias.requires_grad_(False)  # a shift common to all says nothing of anyone; as in the released code
     return nn.Sequential(nn.Identity() if width_in == width else nn.Linear(width_in, width, bias=False), norm)

@@ -97,7 +97,7 @@ def test_statistics_of_frozen_norms_still_move() -> None:
 
 @pytest.mark.parametrize("other", ["model.regions=stripes", "model.windows=grid"])
 def test_frozen_heads_that_are_not_there_are_refused(other: str) -> None:
-    with pytest.raises(UsageError, match=r"freeze_heads .* needs regions=channels and windows=attention"):
+    with pytest.raises(UsageError, match=r"freeze_heads .* needs all scales, regions=channels, windows=attention"):
         resolve("acsa", "walkers", "released", overrides=[other])
 
 

@@ -79,7 +79,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     return {
         "record": {key: told[key] for key in ("finished", "metrics", "selected_epoch", "epochs", "mixing", "tied_queries", "data")},
         "epochs": [{key: value for key, value in line.items() if key != "seconds"} for line in lines],
-        "queries": pd.read_parquet(folder / "per_query.parquet").to_dict("list"),
+        "queries": pd.read_parquet(folder / "per_query.parquet").to_json(double_precision=15),
         "weights": {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
     }
 

@@ -44,6 +44,17 @@ def test_a_search_completes_its_budget(unbroken: Searching) -> None:
     assert all(row.epochs == 4 and row.seconds > 0 for row in rows)
 
 
+def test_a_search_starts_from_the_preset_where_the_space_holds_it(unbroken: Searching, tmp_path: Path) -> None:
+    """The toys' own learning rate, 8e-5, is outside of that space."""
+    search, first = unbroken.search, unbroken.rows()[0].params
+    assert first["model.width"] == search.own("model.width") == "6"
+    assert search.own("train.lr") < 1e-4 <= first["train.lr"]
+    wider = {"train.lr": {"low": 1e-5, "high": 0.3, "log": True}}
+    assert conducted(write(tmp_path, budget={"trials": 1}, space=wider)).rows()[0].params == {"train.lr": search.own("train.lr")}
+    elsewhere = conducted(write(tmp_path, "drawn", budget={"trials": 1}, space=wider, sampler={"preset_first": False}))
+    assert elsewhere.rows()[0].params != {"train.lr": search.own("train.lr")}
+
+
 def test_a_trials_numbers_are_kept_and_its_weights_are_not(unbroken: Searching) -> None:
     folder = unbroken.search.folder / "trial003" / "seed0"
     assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "metrics.jsonl"]
@@ -54,10 +65,10 @@ def test_a_trials_numbers_are_kept_and_its_weights_are_not(unbroken: Searching) 
 def test_a_search_cannot_open_test(tmp_path: Path) -> None:
     (search,) = searches(write(tmp_path, dataset="toy-whole"))
     materials = gather(search.base, Silent(), tmp_path / "tokenizer", with_test=False)
-    for ask in (materials.split, materials.encoded, materials.captions, materials.dataset.split):
+    dataset = materials.dataset
+    for ask in (materials.split, materials.encoded, materials.captions, dataset.split, dataset.ceiling, dataset.grounding, dataset.columns):
         with pytest.raises(RunFailed, match="never opens the test split"):
             ask("test")
-    assert materials.dataset.ceiling("test") is None
     assert gather(search.base, Silent(), tmp_path / "tokenizer").split("test").n_identities == 5
 
 
@@ -127,12 +138,11 @@ def test_a_study_in_which_all_fails_ends(tmp_path: Path) -> None:
 
 
 def test_pruned_trials_do_not_count_and_say_why(tmp_path: Path) -> None:
-    space = {"train.lr": {"choices": [1e-5, 0.05]}}
-    pruner = {"name": "median", "startup": 2, "warmup": 2}
-    searching = conducted(write(tmp_path, space=space, pruner=pruner, sampler={"name": "random"}, budget={"trials": 4}))
+    pruner = {"name": "median", "startup": 2, "warmup": 1}
+    searching = conducted(write(tmp_path, pruner=pruner, sampler={"name": "random"}, budget={"trials": 5}))
     rows = searching.rows()
     pruned = [row for row in rows if row.state == "pruned"]
-    assert sum(row.state == "complete" for row in rows) == 4
+    assert sum(row.state == "complete" for row in rows) == 5
     assert pruned
     assert all(row.epochs < 4 and "below the median of the others" in row.reason for row in pruned)
 

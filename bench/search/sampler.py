@@ -60,10 +60,20 @@ class ByNumber(BaseSampler):
         if self._search.file.grid:
             cell, seed = self._search.cells[self._number]
             return seed if param_name == "seed" else label(cell[param_name])
+        if self._number == 0 and self._search.file.sampler.preset_first and _holds(param_distribution, own := self._search.own(param_name)):
+            return own
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._inner.after_trial(study, trial, state, values)
+
+
+def _holds(span: BaseDistribution, value: Any) -> bool:
+    """Whether a value stands in a range or among choices."""
+    if isinstance(span, optuna.distributions.CategoricalDistribution):
+        return value in span.choices
+    assert isinstance(span, optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution)
+    return isinstance(value, int | float) and span.low <= value <= span.high
 
 
 def drawn(trial: optuna.Trial, search: Search) -> dict[str, Any]:

@@ -48,7 +48,10 @@ class Searching:
             self.keep("declared", declared)
             return
         ours, theirs = dict(_leaves(declared)), dict(_leaves(before))
-        if changed := [key for key in ours | theirs if ours.get(key) != theirs.get(key)]:
+        new = {
+            key for key in ours if key.startswith("base.") and key not in theirs
+        }  # options that came into being since, at their defaults
+        if changed := [key for key in ours | theirs if key not in new and ours.get(key) != theirs.get(key)]:
             raise UsageError(
                 f"study {self.search.name} began with another {', '.join(changed[:4])}: put its file back, or give the file another "
                 "name, which is another study"
