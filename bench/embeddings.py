@@ -59,4 +59,5 @@ def read(file: Path, digest: str) -> Embedded | None:
 
 
 def _side(tensors: Features, prefix: str) -> Features:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    """In memory of its own: products of what lies unaligned in a file's map differ in the last bit."""
+    return {name.removeprefix(prefix): value.clone() for name, value in tensors.items() if name.startswith(prefix)}

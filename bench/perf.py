@@ -67,15 +67,15 @@ def machine_rates(device: torch.device, *, quick: bool) -> dict[str, float]:
 
 
 def shortest(work: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Seconds of the shortest repetition. With more than one, another goes before them."""
+    """Seconds of the shortest repetition."""
     times = []
-    for _ in range(repeats + (repeats > 1)):
+    for _ in range(repeats):
         began = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
-    return min(times[-repeats:])
+    return min(times)
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def _watched() -> Iterator[list[float]]:
 
 def _row(path: HotPath, rates: Mapping[str, float], device: torch.device) -> Row:
     """`seconds`, `floor` (seconds), `to_floor`, `gain` (the obvious way's time over ours) and `peak_mib`; None where it has none."""
-    with _watched() as peak:
+    with _watched() as peak:  # and warm, before the repetitions
         path.work()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
