@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from bench._report_style import Style, finish, legend, marker, records, styles
+from bench._report_style import Style, Styles, finish, legend, marker, records, shown
 from bench.canvas import INK, PALE, drawing
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def _rows(axes: Axes, labels: Sequence[str], *, size: float = 10.0) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def scores(table: pd.DataFrame, paths: Paths) -> None:
+def scores(table: pd.DataFrame, paths: Paths, style_of: Styles) -> None:
     """A panel a metric: the mean of each model with its interval, single seeds below it."""
-    found, metrics = styles(list(table["model"])), list(dict.fromkeys(table["metric"]))
+    found, metrics = shown(style_of, table), list(dict.fromkeys(table["metric"]))
     with drawing(2.0 + 2.1 * len(metrics), 1.2 + 0.62 * len(found), *paths) as figure:
         figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
@@ -74,7 +74,7 @@ def _score(axes: Axes, y: int, rows: pd.DataFrame, style: Style) -> None:
         _interval(axes, y, Interval(row["value"], row["low"], row["high"]), style)
 
 
-def differences(table: pd.DataFrame, paths: Paths) -> None:
+def differences(table: pd.DataFrame, paths: Paths, style_of: Styles) -> None:
     """A panel a metric, a row a pair; the line is no difference."""
     pairs = list(dict.fromkeys(zip(table["first"], table["second"], strict=True)))
     metrics = list(dict.fromkeys(table["metric"]))
@@ -92,9 +92,9 @@ def differences(table: pd.DataFrame, paths: Paths) -> None:
             finish(axes, metric, "points")
 
 
-def cost(table: pd.DataFrame, paths: Paths) -> None:
+def cost(table: pd.DataFrame, paths: Paths, style_of: Styles) -> None:
     """A panel a cost that is known, R1 above it."""
-    found = styles(list(table["model"]))
+    found = shown(style_of, table)
     if {"ms_caption", "ms_search"} <= {*table.columns}:
         table = table.assign(ms_query=table["ms_caption"] + table["ms_search"])
     known = [name for name in COSTS if name in table and table[name].notna().any()] or ["parameters"]
@@ -141,22 +141,22 @@ def _cost_axis(axes: Axes, label: str) -> None:
 # -------------------------------------------------------------------------------------------------------- breakdowns
 
 
-def by_attribute(table: pd.DataFrame, paths: Paths) -> None:
+def by_attribute(table: pd.DataFrame, paths: Paths, style_of: Styles) -> None:
     """The most frequent attributes, in as many columns as they need, by kind."""
     queries = table.groupby(["by", "group"], sort=False)["queries"].max()
     kept = set(queries.sort_values(ascending=False, kind="stable").index[:GROUPS])
-    shown = table[[(by, group) in kept for by, group in zip(table["by"], table["group"], strict=True)]]
-    _columns(shown, paths, {by: by for by in dict.fromkeys(shown["by"])}, frequent_first=True)
+    frequent = table[[(by, group) in kept for by, group in zip(table["by"], table["group"], strict=True)]]
+    _columns(frequent, paths, style_of, {by: by for by in dict.fromkeys(frequent["by"])}, frequent_first=True)
 
 
-def by_form(table: pd.DataFrame, paths: Paths) -> None:
+def by_form(table: pd.DataFrame, paths: Paths, style_of: Styles) -> None:
     """A panel for each of FORM that is there."""
-    _columns(table, paths, {by: name for by, name in FORM.items() if by in set(table["by"])}, frequent_first=False)
+    _columns(table, paths, style_of, {by: name for by, name in FORM.items() if by in set(table["by"])}, frequent_first=False)
 
 
-def _columns(table: pd.DataFrame, paths: Paths, names: dict[str, str], *, frequent_first: bool) -> None:
+def _columns(table: pd.DataFrame, paths: Paths, style_of: Styles, names: dict[str, str], *, frequent_first: bool) -> None:
     """A panel a kind, put one below another into two columns of about one height."""
-    found = styles(list(table["model"]))
+    found = shown(style_of, table)
     groups = {by: _groups(table[table["by"] == by], frequent_first) for by in names}
     stacks = _stacked(groups)
     step = max(0.32, 0.13 * len(found) + 0.1)
@@ -210,9 +210,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, groups: Sequence[str], found: dict[st
         axes.axhline(line - 0.5, color="#ececec", linewidth=0.8, zorder=0)
 
 
-def pointing(table: pd.DataFrame, paths: Paths) -> None:
+def pointing(table: pd.DataFrame, paths: Paths, style_of: Styles) -> None:
     """A row a part: accuracy with its interval, and what uniform attention and the best single region reach."""
-    found, parts = styles(list(table["model"])), list(dict.fromkeys(table["part"]))
+    found, parts = shown(style_of, table), list(dict.fromkeys(table["part"]))
     step = max(0.4, 0.18 * len(found) + 0.15)
     with drawing(7.6, step * len(parts) + 1.5, *paths) as figure:
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.06)

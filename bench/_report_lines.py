@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench._report_style import Style, finish, legend, marker, records, styles
+from bench._report_style import Style, Styles, finish, legend, marker, records, shown
 from bench.canvas import INK, drawing
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ LABEL_LETTERS, SLANTED = 26, 14
 """Letters of a heat map's tick label, and beyond how many it is slanted."""
 
 
-def rank_curves(table: pd.DataFrame, paths: Paths) -> None:
+def rank_curves(table: pd.DataFrame, paths: Paths, style_of: Styles) -> None:
     """R_k over k, with bands."""
-    found = styles(list(table["model"]))
+    found = shown(style_of, table)
     with drawing(7.6, 5.2, *paths) as figure:
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
         axes = figure.subplots()
@@ -43,9 +43,9 @@ def rank_curves(table: pd.DataFrame, paths: Paths) -> None:
         legend(figure, found, line=True)
 
 
-def learning(table: pd.DataFrame, paths: Paths) -> None:
+def learning(table: pd.DataFrame, paths: Paths, style_of: Styles) -> None:
     """R1 and mAP on val over the epochs: mean over seeds, and the band that they span."""
-    found = styles(list(table["model"]))
+    found = shown(style_of, table)
     with drawing(10.5, 4.8, *paths) as figure:
         figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
         for axes, metric in zip(figure.subplots(1, 2, sharex=True), ("R1", "mAP"), strict=True):
@@ -73,7 +73,7 @@ def _band(axes: Axes, x: pd.Series, low: pd.Series, high: pd.Series, style: Styl
         axes.plot(x, edge, color=style.colour, linestyle=style.dash, linewidth=0.7, alpha=0.7)
 
 
-def heat(table: pd.DataFrame, paths: Paths) -> None:
+def heat(table: pd.DataFrame, paths: Paths, style_of: Styles) -> None:
     """A map a panel: a value for each row and column, written into its field with its interval. All panels share one scale."""
     panels = list(dict.fromkeys(table["panel"])) if "panel" in table else [""]
     rows, columns = list(dict.fromkeys(table["row"])), list(dict.fromkeys(table["column"]))

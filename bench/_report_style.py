@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -37,6 +37,14 @@ def styles(models: Sequence[str]) -> dict[str, Style]:
         model: Style(COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)], MARKERS[i % len(MARKERS)])
         for i, model in enumerate(dict.fromkeys(models))
     }
+
+
+Styles = Mapping[str, Style]
+
+
+def shown(found: Styles, table: pd.DataFrame) -> dict[str, Style]:
+    """The styles of the models of a table, in its order."""
+    return {model: found[model] for model in dict.fromkeys(table["model"])}
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def look(runs: Runs, folder: Path, reporter: Reporter, *, with_images: bool = Fa
     """
     outcomes = {name: [_outcomes(run, reporter, data_root) for run in group] for name, group in runs.items()}
     _same_queries(outcomes)
-    attended = _attended({name: [attention.read(run.folder) for run in group] for name, group in runs.items()})
+    attended = {name: found for name, group in runs.items() if (found := _attended(group, reporter, data_root))}
     first = next(iter(runs.values()))[0]
     root = _image_root(first, data_root) if with_images or _free(first) else None
     page = browse.write(
@@ -93,8 +93,7 @@ def _outcomes(run: Finished, reporter: Reporter, data_root: Path | None) -> pd.D
     except UsageError:
         table = pd.DataFrame()
     if "nearest" not in table:
-        reporter.note(f"{run.name}: making its tables from its checkpoint")
-        remake_tables(run.folder, reporter, data_root=data_root)
+        _remake(run, reporter, data_root)
         table = per_query.read(run.folder)
     return table
 
@@ -107,9 +106,21 @@ def _same_queries(outcomes: Mapping[str, Sequence[pd.DataFrame]]) -> None:
             raise UsageError(f"{name} was evaluated on other queries than the first model; look at them one by one")
 
 
-def _attended(found: Mapping[str, Sequence[pd.DataFrame | None]]) -> dict[str, list[pd.DataFrame]]:
-    """The attention tables of the models whose every run left one."""
-    return {name: [table for table in group if table is not None] for name, group in found.items() if all(t is not None for t in group)}
+def _attended(runs: Sequence[Finished], reporter: Reporter, data_root: Path | None) -> list[pd.DataFrame]:
+    """A model's attention tables, made anew where only some runs left one; none where none did: the model does not attend."""
+    found = [attention.read(run.folder) for run in runs]
+    if all(table is None for table in found):
+        return []
+    for place, run in enumerate(runs):
+        if found[place] is None:
+            _remake(run, reporter, data_root)
+            found[place] = attention.read(run.folder)
+    return [table for table in found if table is not None]
+
+
+def _remake(run: Finished, reporter: Reporter, data_root: Path | None) -> None:
+    reporter.note(f"{run.name}: making its tables from its checkpoint")
+    remake_tables(run.folder, reporter, data_root=data_root)
 
 
 def _free(run: Finished) -> bool:

@@ -26,11 +26,12 @@ import pandas as pd
 
 from bench import _report_bars as bars
 from bench import _report_lines as lines
+from bench._report_style import Styles, styles
 from bench.canvas import plain
 from bench.contracts import Track, silently
 
 Tables = Mapping[str, pd.DataFrame]
-Draw = Callable[[pd.DataFrame, tuple[Path, Path]], None]
+Draw = Callable[[pd.DataFrame, tuple[Path, Path], Styles], None]
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,21 @@ FIGURES: Mapping[str, tuple[str, str, str, Draw]] = {
 
 
 def draw(tables: Tables, folder: Path, track: Track = silently) -> list[Drawing]:
-    """Draw all figures that the tables allow into `folder`; what was drawn, in the order of FIGURES."""
+    """Draw all figures that the tables allow into `folder`; what was drawn, in the order of FIGURES. A model looks alike in all of them."""
+    found = styles(_models(tables))
     drawn = []
     for name, (table, title, how, make) in track(FIGURES.items(), "figures", len(FIGURES)):
         rows = _rows(name, tables.get(table))
         if len(rows):
-            make(rows, (folder / f"{name}.svg", folder / f"{name}.png"))
+            make(rows, (folder / f"{name}.svg", folder / f"{name}.png"), found)
             drawn.append(Drawing(name, title, f"{title}{'' if title.endswith('?') else '.'} {how}"))
     return drawn
+
+
+def _models(tables: Tables) -> list[str]:
+    """All models, in the order of the figures that name them, whatever the order of the tables."""
+    told = (tables[table] for table, *_ in FIGURES.values() if table in tables)
+    return [plain(str(model)) for table in told if "model" in table for model in table["model"]]
 
 
 def _rows(name: str, table: pd.DataFrame | None) -> pd.DataFrame:

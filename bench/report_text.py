@@ -72,15 +72,20 @@ def md(text: str) -> str:
 # -------------------------------------------------------------------------------------------------------------- LaTeX
 
 
+MANY_ROWS = 40
+"""Rows beyond which a table breaks over pages."""
+
+
 def latex(report: Report) -> str:
     r"""Tables for a paper, to be taken in with `\input`: scores and differences of each section, and what others printed."""
-    parts = ["% \\usepackage{booktabs} and, for any letters, \\usepackage[T1]{fontenc} are all that these tables need."]
+    parts = ["% These tables need \\usepackage{booktabs,array,longtable} and, for any letters, \\usepackage[T1]{fontenc}."]
     parts += [f"% {_comment(line)}" for line in report.command.splitlines()]
     if warning := tables.warning(report):
         parts.append(f"% {_comment(warning)}")
     for section in report.sections:
         told = "; ".join(f"{name} {value}" for name, value in tables.facts(section))
-        parts += [_tabular(sheet, told) for sheet in (tables.scores(section), tables.differences(section)) if sheet.rows]
+        narrow = (tables.scores(section).without("configuration"), tables.differences(section).without("better", "smallest, seeds"))
+        parts += [_tabular(sheet, told) for sheet in narrow if sheet.rows]
     for dataset in dict.fromkeys(row.dataset for row in report.published):
         words = "; ".join(f"{word}: {meaning}" for word, meaning in report.caveats.items())
         parts.append(_tabular(tables.published(report, dataset), words))
@@ -88,20 +93,18 @@ def latex(report: Report) -> str:
 
 
 def _tabular(sheet: Sheet, told: str) -> str:
-    lines = [
-        "\\begin{table}",
-        "\\centering",
-        f"\\caption{{{tex(sheet.title)}. {tex(sheet.about)} {tex(told)}.}}",
-        "\\scriptsize",
-        f"\\begin{{tabular}}{{{'l' * sheet.words}{'r' * (len(sheet.columns) - sheet.words)}}}",
-        "\\toprule",
-        _tex_row(Cell(column) for column in sheet.columns),
-        "\\midrule",
-        *(_tex_row(row) for row in sheet.rows),
-        "\\bottomrule",
-        "\\end{tabular}",
-        "\\end{table}",
-    ]
+    """A table that floats; one of many rows breaks over pages instead."""
+    word = ">{\\raggedright}p{2.2cm}" if sheet.key == "published" else "l"
+    columns = word * sheet.words + "r" * (len(sheet.columns) - sheet.words)
+    caption = f"\\caption{{{tex(sheet.title)}. {tex(sheet.about)} {tex(told)}.}}"
+    small = "\\scriptsize\\setlength{\\tabcolsep}{4pt}"
+    head = ["\\toprule", _tex_row(Cell(column) for column in sheet.columns), "\\midrule"]
+    rows = [*map(_tex_row, sheet.rows), "\\bottomrule"]
+    if len(sheet.rows) > MANY_ROWS:
+        lines = ["{" + small, f"\\begin{{longtable}}{{{columns}}}", f"{caption}\\\\", *head, "\\endhead", *rows, "\\end{longtable}}"]
+    else:
+        begin = ["\\begin{table}", "\\centering", caption, small, f"\\begin{{tabular}}{{{columns}}}"]
+        lines = [*begin, *head, *rows, "\\end{tabular}", "\\end{table}"]
     return "\n".join(lines)
 
 
@@ -119,7 +122,8 @@ _TEX = {
     '"': "\\textquotedbl{}",
     "'": "\\textquotesingle{}",
     "`": "\\textasciigrave{}",
-    "-": "{-}",
+    "-": "-\\allowbreak{}",  # two of them make no dash
+    "/": "/\\allowbreak{}",
     "[": "{[}",
     "]": "{]}",
     "*": "{*}",

@@ -66,6 +66,8 @@ def test_tables_of_an_earlier_version_are_made_anew(results: Path, tmp_path: Pat
     (tmp_path / "seed0" / "attention.parquet").unlink()
     (old,) = in_folders([tmp_path]).runs
     pd.testing.assert_frame_equal(looking._outcomes(old, Silent(), None), pd.read_parquet(source / "per_query.parquet"))
+    (tmp_path / "seed0" / "attention.parquet").unlink()
+    assert len(looking._attended([old, *in_folders([source]).runs], Silent(), None)) == 2  # one of two left none
     theirs, ours = (pd.read_parquet(folder / "attention.parquet") for folder in (source, tmp_path / "seed0"))
     assert theirs["part"].equals(ours["part"])
 

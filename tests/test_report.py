@@ -204,7 +204,7 @@ class TestHostile:
 @pytest.mark.parametrize("kind", ["plain", "hostile"])
 def test_latex_compiles(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     shutil.copy(request.getfixturevalue(kind) / "tables.tex", tmp_path)
-    packages = "\\usepackage[T1]{fontenc}\\usepackage{textcomp}\\usepackage{booktabs}"
+    packages = "\\usepackage[T1]{fontenc}\\usepackage{textcomp}\\usepackage{booktabs,array,longtable}"
     (tmp_path / "paper.tex").write_text(f"\\documentclass{{article}}{packages}\\begin{{document}}x\\input{{tables}}\\end{{document}}")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)

@@ -109,3 +109,12 @@ def test_models_differ_in_more_than_colour() -> None:
         assert (one.dash, one.marker) != (other.dash, other.marker)
     luminance = [0.2126 * int(s.colour[1:3], 16) + 0.7152 * int(s.colour[3:5], 16) + 0.0722 * int(s.colour[5:], 16) for s in told[:4]]
     assert min(abs(a - b) for a, b in pairwise(luminance)) > 20
+
+
+def test_a_model_looks_alike_in_every_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = tables()
+    given["pointing"] = given["pointing"].query("model != 'acsa'")
+    draw({name: given[name] for name in ("rank_curves", "pointing")}, tmp_path)
+    colours = [re.findall(r"stroke: (#[0-9a-f]{6})", (tmp_path / f"{name}.svg").read_text()) for name in ("rank_curves", "pointing")]
+    acsa, region = (style.colour for style in list(styles(MODELS).values())[:2])
+    assert [colour in found for colour in (acsa, region) for found in colours] == [True, False, True, True]
