@@ -102,11 +102,11 @@ def _watched() -> Iterator[list[float]]:
 
 def _row(path: HotPath, rates: Mapping[str, float], device: torch.device) -> Row:
     """`seconds`, `floor` (seconds), `to_floor`, `gain` (the obvious way's time over ours) and `peak_mib`; None where it has none."""
-    with _watched() as peak:  # and warm, before the repetitions
-        path.work()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    seconds = shortest(path.work, path.repeats, device)
+    with _watched() as peak:  # and warm, before the repetitions, unless once is all that it is given
+        seconds = shortest(path.work, 1, device)
+    seconds = seconds if path.repeats == 1 else shortest(path.work, path.repeats, device)
     floor = max(path.flops / rates["flops"], path.bytes / rates["bytes"]) or None
     obvious = None
     if path.straightforward is not None:
