@@ -5,12 +5,13 @@ Every ratio is of one run on one machine, since machines differ; times are the s
 
 from __future__ import annotations
 
+import ctypes
 import json
 import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ def shortest(work: Callable[[], object], repeats: int, device: torch.device) -> 
 def _watched() -> Iterator[list[float]]:
     """[MiB] that the process holds at most above what it held, sampled while the body runs."""
     process, done, peak = psutil.Process(), threading.Event(), [0.0]
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed before counts when it is taken again (glibc)
     before = process.memory_info().rss
 
     def watch() -> None:
