@@ -18,7 +18,7 @@ def perf(
     against: Annotated[Path | None, typer.Option(metavar="FILE", help="Compare with what an earlier --json kept; 1 if worse.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, in seconds: does it run?")] = False,
     only: Annotated[str | None, typer.Option(metavar="TEXT", help="Paths whose name holds this.")] = None,
-    vectors: Annotated[int, typer.Option(metavar="N", min=100, help="Of the gallery search; a million take 3 GB twice.")] = 200_000,
+    vectors: Annotated[int, typer.Option(metavar="N", min=100, help="Of the gallery search; a million take some 10 GB.")] = 200_000,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu",
     plugin: Plugins = None,
     debug: Debug = False,
