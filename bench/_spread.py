@@ -102,11 +102,17 @@ class Identities:
 
     def means(self, outcomes: ArrayLike) -> Floats:
         """(M, Q) outcomes -> (M, B) their means over the queries of each draw."""
-        place, counts = self._places
+        place, _ = self._places
         rows = np.atleast_2d(np.asarray(outcomes, dtype=np.float64))
         sums = np.stack([np.bincount(place, weights=row, minlength=self.n) for row in rows])  # (M, I)
-        drawn: Floats = (sums @ self.weights.T) / (self.weights @ counts)
+        drawn: Floats = (sums @ self.weights.T) / self._sizes
         return drawn
+
+    @cached_property
+    def _sizes(self) -> Floats:
+        """(B,) queries of each draw."""
+        sizes: Floats = self.weights @ self._places[1]
+        return sizes
 
     def interval(self, outcomes: ArrayLike, *, level: float = LEVEL) -> Interval:
         """Percentile interval of the mean of (Q,) outcomes: the same trained model, other people.
@@ -117,5 +123,11 @@ class Identities:
         >>> people.interval([1, 1, 1, 1, 1, 0, 0, 0])
         Interval(low=0.16666666666666666, high=1.0)
         """
-        low, high = np.quantile(self.means(outcomes)[0], [(1 - level) / 2, (1 + level) / 2])
-        return Interval(float(low), float(high))
+        return self.intervals([outcomes], level=level)[0]
+
+    def intervals(self, outcomes: Sequence[ArrayLike], *, level: float = LEVEL) -> list[Interval]:
+        """`interval` of each of M models, whose outcomes are (Q,): faster together than one by one."""
+        ends = np.quantile(
+            self.means(np.stack([np.asarray(one, dtype=np.float64) for one in outcomes])), [(1 - level) / 2, (1 + level) / 2], axis=1
+        )
+        return [Interval(float(low), float(high)) for low, high in ends.T]

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from bench import registry
-from bench.commands import data, listed, look, report, run, study
+from bench.commands import data, listed, look, perf, report, run, study
 from bench.errors import RunFailed, UsageError
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.add_typer(study.app, name="study", short_help="Searches and ablations that a
 app.command("report", short_help="Compare finished runs, with their uncertainty.")(report.report)
 app.command("reproduce", short_help="Run a reproduction card and judge.")(report.reproduce)
 app.command("look", short_help="Look through what finished runs retrieve, and where they attend.")(look.look)
+app.command("perf", short_help="What the hot paths take, beside what this machine can do.")(perf.perf)
 app.command("list", short_help="What there is: models, datasets, presets, runs.")(listed.list_what)
 app.add_typer(data.app, name="data", short_help="A data set: is it whole, what is in it.")
 

@@ -26,6 +26,8 @@ MOST = 24
 """Models that are tested against each other, the best by R1: the number of pairs grows with its square."""
 
 Floats = NDArray[np.float64]
+Intervals = Mapping[tuple[str, str], tuple[float, float]]
+"""Label and metric -> 95 % interval over identities."""
 
 
 class Rows(NamedTuple):
@@ -59,7 +61,8 @@ def comparable(run: Finished) -> tuple[Any, ...]:
 def _section(runs: Sequence[Finished], track: Track) -> Section:
     told = runs[0].record
     people, rows = _rows(runs, track)
-    models = sorted((_model(row, people) for row in rows), key=lambda model: (-model.t2i["R1"].mean, model.label))
+    intervals = _intervals(rows, people)
+    models = sorted((_model(row, intervals) for row in rows), key=lambda model: (-model.t2i["R1"].mean, model.label))
     tested = [row for model in models[:MOST] for row in rows if row.label == model.label and row.outcomes is not None]
     differences = tuple(_differences(tested, people)) if people is not None else ()
     silent = [row.label for row in rows if row.outcomes is None]
@@ -130,7 +133,19 @@ def _values(table: pd.DataFrame, metric: str) -> Floats:
     return column if metric in ("mAP", "mINP") else (column <= int(metric.removeprefix("R"))).astype(np.float64)
 
 
-def _model(row: Rows, people: stats.Identities | None) -> ModelRow:
+def _intervals(rows: Sequence[Rows], people: stats.Identities | None) -> Intervals:
+    """By label and metric: of the rows of which it is known what their queries obtained."""
+    known = [row for row in rows if row.outcomes is not None]
+    if people is None or not known:
+        return {}
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for metric in METRICS:
+        told = people.intervals([row.outcomes[metric].mean(axis=0) for row in known if row.outcomes is not None])
+        found |= {(row.label, metric): interval for row, interval in zip(known, told, strict=True)}
+    return found
+
+
+def _model(row: Rows, intervals: Intervals) -> ModelRow:
     told = row.runs[0].record
     return ModelRow(
         label=row.label,
@@ -138,7 +153,7 @@ def _model(row: Rows, people: stats.Identities | None) -> ModelRow:
         preset=told.preset,
         config_hash=told.config_hash,
         runs=tuple(map(_run, row.runs)),
-        t2i={metric: _value(row, "t2i", metric, people) for metric in METRICS},
+        t2i={metric: _value(row, "t2i", metric, intervals.get((row.label, metric))) for metric in METRICS},
         i2t={metric: _value(row, "i2t", metric, None) for metric in METRICS},
         cost=_cost(row.runs),
     )
@@ -159,11 +174,8 @@ def _run(run: Finished) -> RunRow:
     )
 
 
-def _value(row: Rows, direction: Any, metric: str, people: stats.Identities | None) -> Value:
+def _value(row: Rows, direction: Any, metric: str, over_identities: tuple[float, float] | None) -> Value:
     told = stats.over_seeds([run.record.metrics["test"][direction][metric] for run in row.runs])
-    over_identities = None
-    if people is not None and row.outcomes is not None:
-        over_identities = people.interval(row.outcomes[metric].mean(axis=0))
     return Value(mean=told.mean, n=told.n, deviation=told.deviation, over_seeds=told.interval, over_identities=over_identities)
 
 

@@ -26,6 +26,14 @@ from bench.validation import keys_of, unknown, validated
 SECTIONS = ("model", "data", "train", "evaluation")
 
 
+class SpeedOptions(Options):
+    """How a step is computed: the same up to float tolerance. On a CPU none of these was found to pay (`bench perf`, README)."""
+
+    channels_last: bool = Field(False, description="images and convolutions with channels innermost")
+    fused: bool = Field(False, description="AdamW in one kernel")
+    compiled: bool = Field(False, description="torch.compile; wants a C++ compiler (CPU) or Triton (GPU), and minutes at the start")
+
+
 class TrainOptions(Options):
     """The recipe that trains a model."""
 
@@ -48,6 +56,7 @@ class TrainOptions(Options):
     patience: int | None = Field(None, ge=1, description="epochs without a better val R1 (then mAP) that end training; null: never")
     workers: int = Field(2, ge=0, description="threads that decode images; 0: none besides the main one")
     deterministic: bool = Field(True, description="only algorithms that give the same result twice")
+    speed: SpeedOptions = Field(default_factory=SpeedOptions, description="how a step is computed")
 
     @model_validator(mode="after")
     def _multistep_has_steps(self) -> TrainOptions:
@@ -57,11 +66,21 @@ class TrainOptions(Options):
 
 
 class EvaluationOptions(Options):
-    """How much is computed at once. Results do not depend on it."""
+    """How much is computed at once, on which results do not depend; and shortcuts, which are off unless asked for."""
 
     batch_size: int = Field(128, ge=1, description="images or captions that are embedded at once")
     query_block: int = Field(256, ge=1, description="queries in a block of similarities")
     gallery_block: int = Field(1024, ge=1, description="gallery images in a block of similarities")
+    keep_embeddings: bool = Field(True, description="write embeddings/val and test.safetensors, for evaluation without the towers")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of compared features; bf16 moves similarities by thousandths")
+    two_stage: bool = Field(False, description="compare in full only what the model's first stage ranks highest; the rest follows it")
+    top_k: int = Field(128, ge=10, description="of the gallery, how many the second stage compares")
+
+    @property
+    def shortcuts(self) -> str:
+        """What changes a ranking, as a record's protocol says it; nothing unless asked for."""
+        said = [f"two-stage, first {self.top_k}"] * self.two_stage + ["bf16"] * (self.precision == "bf16")
+        return "".join(f", {what}" for what in said)
 
 
 def _data_root() -> Path:
@@ -163,7 +182,8 @@ def config_hash(config: RunConfig) -> str:
     """8 hexadecimal digits over all that changes results, the seed apart: runs that differ in seed alone share them."""
     plain = config.dump()
     told = {key: plain[key] for key in ("model", "data", "train", "precision", "limit")}
-    del told["train"]["workers"]
+    del told["train"]["workers"], told["train"]["speed"]
+    told |= {"shortcuts": config.evaluation.shortcuts} if config.evaluation.shortcuts else {}
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 

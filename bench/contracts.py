@@ -15,6 +15,9 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 
+from bench._gather import BatchNorm1d as BatchNorm1d
+from bench._gather import gathered as gathered
+from bench._hot_path import HotPath as HotPath
 from bench._options import DataOptions as DataOptions
 from bench._options import Options as Options
 from bench._records import Absent as Absent
@@ -254,9 +257,19 @@ class TextImageModel(nn.Module, ABC):
     def similarities(self, captions: Features, images: Features) -> dict[str, Tensor]:
         """Named components, each (Q, G); larger is nearer."""
 
+    def first_stage(self, captions: Features, images: Features) -> Tensor | None:
+        """(Q, G) what a two-stage search ranks first, where it is much cheaper than `similarities`; None: there is but one stage."""
+        return None
+
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, already weighted; the engine sums them."""
+
+    def features(self, batch: Batch) -> tuple[Features, Features, Tensor]:
+        """Features of a batch's images and captions, and its labels: of the whole batch, where several processes have a part each."""
+        images, captions = self.encode_images(batch.images), self.encode_captions(batch.captions)
+        whole = ({name: gathered(part) for name, part in side.items()} for side in (images, captions))
+        return (*whole, gathered(batch.labels))  # type: ignore[return-value]
 
     def attention(self, captions: Features, images: Features) -> Tensor | None:
         """(N, P, R) how each phrase of N captions attends to the R tokens of N images, row with row; None: the model does no such thing.
@@ -276,6 +289,11 @@ class TextImageModel(nn.Module, ABC):
     def parameter_groups(self) -> dict[str, tuple[list[nn.Parameter], float]]:
         """Named parameters with a multiplier of the learning rate: `image tower`, `text tower`, and so on. All, each once."""
         return {"all": (list(self.parameters()), 1.0)}
+
+    @classmethod
+    def hot_paths(cls, device: torch.device, *, quick: bool) -> Iterable[HotPath]:
+        """What `bench perf` is to measure of this model beside what all have, each built when it is its turn; `quick`: tiny sizes."""
+        return ()
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """`loss`, so that a wrapper for several processes (DDP) sees the call."""

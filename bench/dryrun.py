@@ -15,7 +15,7 @@ from bench.cost import flops, seconds
 from bench.data import trimmed
 from bench.engine import accelerator
 from bench.materials import Materials, gather
-from bench.optim import optimiser
+from bench.optim import computed, optimiser
 from bench.progress import Reporter
 from bench.record import parameter_counts
 
@@ -69,12 +69,12 @@ def _estimate(config: RunConfig, materials: Materials, model: TextImageModel, ca
 
 
 def _seconds_a_step(config: RunConfig, model: TextImageModel, batch: Batch, engine: Any) -> float:
-    optimise = optimiser(model, config.train)
+    optimise, trained = optimiser(model, config.train), computed(model, config.train.speed)
     model.train()
 
     def step() -> None:
         with engine.autocast():
-            terms = model(batch)
+            terms = trained(batch)
         engine.backward(torch.stack(list(terms.values())).sum())
         optimise.step()
         optimise.zero_grad(set_to_none=True)

@@ -24,6 +24,7 @@ from bench.errors import RunFailed, UsageError
 from bench.metrics import Ranking, blocks, rank
 
 Direction = Literal["t2i", "i2t"]
+Compare = Callable[[Features, Features], dict[str, Tensor]]
 Mixing = Mapping[str, float]
 """Weight of each component of a model's similarities."""
 
@@ -165,20 +166,52 @@ def similarities(
     device: torch.device,
     direction: Direction = "t2i",
 ) -> dict[str, Tensor]:
-    """Named (q, G) similarities on the CPU of these queries with the whole gallery, computed block by block of the gallery."""
+    """Named (q, G) similarities on the CPU of these queries with the whole gallery, computed block by block of the gallery.
+
+    With `options.two_stage`, of the first `top_k` of the model's first stage alone; the rest follows in that stage's order.
+    """
     queries, gallery = (embedded.captions, embedded.images) if direction == "t2i" else (embedded.images, embedded.captions)
-    query = _rows(queries, rows, device)
-    out: list[dict[str, Tensor]] = []
+    precision = torch.bfloat16 if options.precision == "bf16" else torch.float32
+    query, n_gallery = _rows(queries, rows, device, precision), len(next(iter(gallery.values())))
+
+    def compared(some: Features, columns: slice | Tensor, of: Compare) -> dict[str, Tensor]:
+        block = _rows(gallery, columns, device, precision)
+        found = of(some, block) if direction == "t2i" else {name: value.T for name, value in of(block, some).items()}
+        return {name: value.float().cpu() for name, value in found.items()}
+
+    def whole(of: Compare) -> dict[str, Tensor]:
+        out = [compared(query, columns, of) for columns in blocks(n_gallery, options.gallery_block)]
+        return {name: torch.cat([part[name] for part in out], dim=1) for name in out[0]}
+
     with torch.inference_mode():
-        for columns in blocks(len(next(iter(gallery.values()))), options.gallery_block):
-            block = _rows(gallery, columns, device)
-            found = model.similarities(query, block) if direction == "t2i" else model.similarities(block, query)
-            out.append({name: (value if direction == "t2i" else value.T).float().cpu() for name, value in found.items()})
-    return {name: torch.cat([part[name] for part in out], dim=1) for name in out[0]}
+        if not options.two_stage or n_gallery <= options.top_k:
+            return whole(model.similarities)
+        first = whole(lambda captions, images: {"first": _first_stage(model, captions, images)})["first"]
+        order = first.sort(dim=1, descending=True, stable=True).indices  # (q, G)
+        one_by_one = ({name: value[[number]] for name, value in query.items()} for number in range(len(order)))
+        parts = [compared(one, best, model.similarities) for one, best in zip(one_by_one, order[:, : options.top_k], strict=True)]
+        return _followed({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, order)
 
 
-def _rows(features: Features, rows: slice | Tensor, device: torch.device) -> Features:
-    return {name: value[rows].to(device) for name, value in features.items()}
+def _first_stage(model: TextImageModel, captions: Features, images: Features) -> Tensor:
+    if (first := model.first_stage(captions, images)) is None:
+        raise UsageError(f"evaluation.two_stage: {type(model).__name__} has but one stage; leave it off")
+    return first
+
+
+def _followed(best: Mapping[str, Tensor], order: Tensor) -> dict[str, Tensor]:
+    """(q, K) components of the first K of `order` (q, G) -> (q, G): what follows them has whole numbers below them, falling.
+
+    They are alike in all components, so that no mixing puts them before the first K or in another order.
+    """
+    n_best = next(iter(best.values())).shape[1]
+    floor = torch.stack(list(best.values())).amin().floor() - 1
+    tail = (floor - torch.arange(order.shape[1] - n_best)).expand(len(order), -1)  # (q, G - K)
+    return {name: torch.empty(order.shape).scatter_(1, order, torch.cat([value, tail], dim=1)) for name, value in best.items()}
+
+
+def _rows(features: Features, rows: slice | Tensor, device: torch.device, precision: torch.dtype = torch.float32) -> Features:
+    return {name: value[rows].to(device, precision if value.is_floating_point() else None) for name, value in features.items()}
 
 
 def mix(components: Mapping[str, Tensor], mixing: Mixing) -> Tensor:

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bench import attention, checkpoint, per_query, record, registry, tables
+from bench import attention, checkpoint, embeddings, per_query, record, registry, tables
 from bench._overlap import overlap
 from bench.config import RunConfig
 from bench.contracts import Dataset, SplitName, Track, Vocabulary, silently
@@ -100,10 +100,13 @@ class Evaluated:
         )
 
 
-def evaluate(selected: Selected, data: EncodedSplit, reporter: Reporter) -> Evaluated:
-    """Both directions on a split, with the mixing that val chose."""
+def evaluate(selected: Selected, data: EncodedSplit, reporter: Reporter, kept: Path | None = None, *, keep: bool = False) -> Evaluated:
+    """Both directions on a split, with the mixing that val chose.
+
+    `kept` is the folder of a run's embeddings: those of this split are taken from there where they fit, and with `keep` put there.
+    """
     options, engine, track = selected.config.evaluation, selected.engine, reporter.track
-    embedded = embed(selected.model, data, options, engine, track)
+    embedded = _embedded(selected, data, reporter, kept, keep=keep and options.keep_embeddings)
     directions: tuple[Direction, ...] = ("t2i", "i2t")
     rankings: dict[str, Ranking] = {}
     try:
@@ -112,6 +115,20 @@ def evaluate(selected: Selected, data: EncodedSplit, reporter: Reporter) -> Eval
     except ValueError as error:
         raise RunFailed(f"{data.split.name}: {error}") from error
     return Evaluated(data, embedded, rankings)
+
+
+def _embedded(selected: Selected, data: EncodedSplit, reporter: Reporter, kept: Path | None, *, keep: bool) -> Embedded:
+    """A split's features: those that were kept, if they are of these weights and records, else computed (and kept)."""
+    if kept is None:
+        return embed(selected.model, data, selected.config.evaluation, selected.engine, reporter.track)
+    file, digest = kept / f"{data.split.name}.safetensors", embeddings.key(selected.model, data.split, selected.config)
+    if (found := embeddings.read(file, digest)) is not None:
+        reporter.note(f"embeddings of {data.split.name}: {file}")
+        return found
+    made = embed(selected.model, data, selected.config.evaluation, selected.engine, reporter.track)
+    if keep:
+        embeddings.write(file, made, data.split, digest)
+    return made
 
 
 def reference_lines(dataset: Dataset, data: EncodedSplit) -> dict[str, Any]:
@@ -187,7 +204,7 @@ def evaluate_saved(
     selected = saved(file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit)
     trained, records = RunConfig.from_dict(checkpoint.header(file)["config"]), selected.materials.split(split)
     seen = overlap(trained, records, reporter, data_root=data_root, allowed=allow_overlap)
-    evaluated = evaluate(selected, selected.materials.encoded(split), reporter)
+    evaluated = evaluate(selected, selected.materials.encoded(split, later=True), reporter, _kept(file))
     config = selected.config
     result = record.beginning(config) | {
         "finished": True,
@@ -206,8 +223,13 @@ def remake_tables(path: Path, reporter: Reporter, *, data_root: Path | None = No
     """Write a run's tables (`Evaluated.write_tables`) anew from its best checkpoint: for a run that left none, or fewer. The files."""
     file = best_checkpoint(path)
     selected = saved(file, reporter, dataset=None, overrides=[], data_root=data_root, device=device, limit=None)
-    evaluated = evaluate(selected, selected.materials.encoded("test"), reporter)
+    evaluated = evaluate(selected, selected.materials.encoded("test", later=True), reporter, _kept(file))
     return evaluated.write_tables(file.parent.parent, selected, reporter.track)
+
+
+def _kept(file: Path) -> Path:
+    """Where the run of a checkpoint keeps its embeddings."""
+    return file.parent.parent / embeddings.FOLDER
 
 
 def last_checkpoint(path: Path) -> Path:

@@ -59,11 +59,12 @@ class Materials:
         """The noun phrases of captions, by the extractor that the configuration names."""
         return phrases_of(texts, self.config.cache / PHRASES, self.reporter.track, extractor=self.config.data.phrases)
 
-    def encoded(self, name: SplitName) -> EncodedSplit:
-        """A split with its pixels decoded and its captions as tokens."""
+    def encoded(self, name: SplitName, *, later: bool = False) -> EncodedSplit:
+        """A split with its pixels decoded (`later`: once they are asked for) and its captions as tokens."""
         split, captions = self.split(name), self.captions(name)
         labels = build_labels(split)[0] if name == "train" else None
-        store = ImageStore(split, self.spec, track=self.reporter.track, workers=self.config.train.workers, cache=self.config.cache / PIXELS)
+        cache, workers = self.config.cache / PIXELS, self.config.train.workers
+        store = ImageStore(split, self.spec, track=self.reporter.track, workers=workers, cache=cache, later=later)
         reworder = self._reworder(split) if name == "train" and self.config.train.augment.of_captions else None
         return EncodedSplit(split, store, captions, labels, reworder)
 

@@ -1,4 +1,4 @@
-"""Parameter groups and the schedule of the learning rate."""
+"""Parameter groups, the schedule of the learning rate, and how a step is computed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable
 from math import cos, pi
 from typing import Any
 
+import torch
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from bench.config import TrainOptions
+from bench.config import SpeedOptions, TrainOptions
 from bench.contracts import TextImageModel
 from bench.errors import UsageError
 
@@ -26,7 +27,14 @@ def optimiser(model: TextImageModel, options: TrainOptions) -> AdamW:
         for kind, members, decay in (("matrices", matrices, options.weight_decay), ("vectors", vectors, 0.0)):
             if members:
                 groups.append({"params": members, "lr": factor * options.lr, "weight_decay": decay, "name": f"{name}, {kind}"})
-    return AdamW(groups)
+    return AdamW(groups, fused=True if options.speed.fused else None)
+
+
+def computed(model: TextImageModel, speed: SpeedOptions) -> Any:
+    """The model as its steps are computed; its weights are the model's own."""
+    if speed.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return torch.compile(model, dynamic=True) if speed.compiled else model
 
 
 def _each_once(model: TextImageModel) -> None:

@@ -12,7 +12,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -47,16 +47,23 @@ class ImageStore:
         track: Track = silently,
         workers: int | None = None,
         cache: Path | None = None,
+        later: bool = False,
     ) -> None:
         """`workers`: threads that decode (Pillow works outside Python's lock); 0: the caller's alone; None: one a core, 8 at most.
 
-        `cache`: the folder of prepared files.
+        `cache`: the folder of prepared files. `later`: pixels are read when they are first asked for, if they ever are.
         """
         self.split, self.spec = split, spec
         self.workers = workers if workers is not None else min(os.cpu_count() or 1, 8)
-        self._pixels = self._prepared(cache, track, make=self.n_bytes > budget_bytes) if cache is not None else None
-        if self._pixels is None and self.n_bytes <= budget_bytes:
-            self._pixels = self._decode_all(track)
+        self._budget_bytes, self._track, self._cache = budget_bytes, track, cache
+        if not later:
+            self._pixels  # noqa: B018 - now, so that a bad image is told before anything is computed
+
+    @cached_property
+    def _pixels(self) -> Tensor | None:
+        fits = self.n_bytes <= self._budget_bytes
+        found = self._prepared(self._cache, self._track, make=not fits) if self._cache is not None else None
+        return self._decode_all(self._track) if found is None and fits else found
 
     @property
     def n_bytes(self) -> int:

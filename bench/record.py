@@ -63,7 +63,7 @@ def beginning(config: RunConfig) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "finished": False,
-        "protocol": PROTOCOL,
+        "protocol": PROTOCOL + config.evaluation.shortcuts,
         "model": config.model_name,
         "dataset": config.dataset_label,
         "preset": config.preset,
@@ -81,7 +81,12 @@ def experiment(config: RunConfig) -> str:
 
 def tags(config: RunConfig, dataset: Dataset, commit: str | None) -> dict[str, str]:
     """What an MLflow run is found by, besides its parameters."""
-    told = {"model": config.model_name, "dataset": config.dataset_label, "protocol": PROTOCOL, "seed": str(config.seed)}
+    told = {
+        "model": config.model_name,
+        "dataset": config.dataset_label,
+        "protocol": PROTOCOL + config.evaluation.shortcuts,
+        "seed": str(config.seed),
+    }
     told |= {"dataset_fingerprint": dataset.fingerprint(), "git_commit": commit or "unknown", "selection": "val t2i R1"}
     return told | {"dataset_choices": "; ".join(f"{what}: {choice}" for what, choice in dataset.choices().items())}
 

@@ -26,6 +26,7 @@ from bench.tracking import Tracker
 
 CARDS = registry.ROOT / "studies" / "reproduce"
 VERDICT = "reproduction.json"
+TEST = "two one-sided t tests over seeds at 5 %, of a difference from the known value that is smaller than the tolerance"
 Metric = Literal["R1", "R5", "R10", "mAP", "mINP"]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
@@ -69,6 +70,7 @@ class Verdict(BaseModel):
     model: str
     dataset: str
     verdict: str
+    test: str = TEST
     findings: tuple[Finding, ...]
     seeds: tuple[int, ...]
     source: str

@@ -14,7 +14,7 @@ import yaml
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
-from bench import checkpoint, cost, record
+from bench import checkpoint, cost, embeddings, record
 from bench.config import RunConfig, config_hash, flatten, run_folder
 from bench.contracts import SplitName
 from bench.dryrun import dry_run as dry_run
@@ -31,7 +31,7 @@ from bench.tracking import NoTracker, Tracker
 
 CHECKPOINTS = "checkpoints"
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-INDIFFERENT = ("train.workers", "evaluation.", "device", "data_root", "output_dir", "tracker", "preset")
+INDIFFERENT = ("train.workers", "train.speed.", "evaluation.", "device", "data_root", "output_dir", "tracker", "preset")
 """Beginnings of the keys in which two processes of one run may differ."""
 
 
@@ -84,8 +84,9 @@ def _train_and_test(
 ) -> RunResult:
     selected = train_and_select(config, materials, folder / CHECKPOINTS, tracker, reporter, watch)
     trained = time.perf_counter()
-    val = evaluate(selected, materials.val, reporter)
-    test = evaluate(selected, materials.encoded("test"), reporter)
+    kept = folder / embeddings.FOLDER
+    val = evaluate(selected, materials.val, reporter, kept, keep=True)
+    test = evaluate(selected, materials.encoded("test"), reporter, kept, keep=True)
     result = draft | _outcome(selected, val, test)
     training = sum(values["seconds"] for values in selected.course.history)
     result["seconds"] = {"training": training, "evaluation": time.perf_counter() - trained, "last process": time.perf_counter() - began}

@@ -21,7 +21,7 @@ from bench.data import EncodedSplit, PairBatches
 from bench.engine import Mixing, accelerator, best_mixing, candidate_mixings, embed, score, similarities, train_epoch
 from bench.errors import RunFailed, UsageError
 from bench.materials import Materials
-from bench.optim import optimiser, scheduler
+from bench.optim import computed, optimiser, scheduler
 from bench.progress import Reporter
 from bench.tracking import Tracker
 
@@ -107,7 +107,7 @@ def train_and_select(
     course = _resume(training, engine, reporter)
     if watch is not None and course.epoch:
         watch(course)
-    wrapped, prepared = engine.prepare(model, training.optimise)
+    wrapped, prepared = engine.prepare(computed(model, config.train.speed), training.optimise)
     while course.epoch < config.train.epochs and not course.stale(config.train.patience):
         began, number = time.perf_counter(), course.epoch + 1
         model.train()

@@ -15,7 +15,7 @@ from torch.nn.functional import leaky_relu, normalize
 EPSILON = 1e-8
 HELD = 2**23
 """Elements of each of the two products that are held at once: 32 MiB in float32."""
-NEAR = 2**17
+NEAR = 2**18
 """Elements of a product that are worked on at once where no gradient is kept: they stay in a core's cache."""
 
 Direction = Literal["i2t", "t2i"]
@@ -45,7 +45,7 @@ def cross_scale_similarity(
 
     Args:
         image_query, image_value: (I, R, D).
-        text_key, text_value: (T, P, D).
+        text_key, text_value: (T, P, D). Where all four are bfloat16 the products are, and the rest is float32.
         phrase_mask: (T, P) bool, True where a phrase stands; the rest take no part. None: all do.
         temperature_scale: the factor before the softmax.
         leaky_slope: slope of the LeakyReLU below zero.
@@ -90,16 +90,23 @@ def _images(query: Tensor, value: Tensor) -> _Images:
     """(I, R, D), (I, R, D)."""
     by_token = value.transpose(0, 1).contiguous()  # (R, I, D)
     unit = normalize(query, dim=-1, eps=EPSILON).transpose(0, 1).contiguous()
-    return _Images(unit, by_token, by_token.norm(dim=-1), (value @ value.mT).permute(1, 2, 0).contiguous())
+    value = _wide(value)
+    return _Images(unit, by_token, _wide(by_token).norm(dim=-1), (value @ value.mT).permute(1, 2, 0).contiguous())
 
 
 def _texts(key: Tensor, value: Tensor, mask: Tensor) -> _Texts:
     """(T, P, D), (T, P, D), (T, P)."""
     absent = ~mask[:, :, None]  # (T, P, 1)
     key, value = normalize(key, dim=-1, eps=EPSILON).masked_fill(absent, 0), value.masked_fill(absent, 0)
-    bias = torch.zeros_like(key[..., :1]).masked_fill(absent, torch.finfo(key.dtype).min)
+    wide = _wide(value)
+    bias = torch.zeros_like(wide[..., :1]).masked_fill(absent, torch.finfo(wide.dtype).min)
     share = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)  # (T, P), all 0 for a caption without any phrase
-    return _Texts(key, value, value.norm(dim=-1, keepdim=True), value @ value.mT, bias[..., None], share.to(key.dtype)[..., None])
+    return _Texts(key, value, wide.norm(dim=-1, keepdim=True), wide @ wide.mT, bias[..., None], share.to(wide.dtype)[..., None])
+
+
+def _wide(x: Tensor) -> Tensor:
+    """What is not a product of features is computed in float32 or wider."""
+    return x.float() if x.dtype is torch.bfloat16 else x
 
 
 def _block(images: _Images, texts: _Texts, scale: float, slope: float, directions: Sequence[Direction]) -> list[Tensor]:
@@ -141,7 +148,7 @@ def phrase_attention(
 
 def _products(text: Tensor, image: Tensor) -> Tensor:
     """(T, P, D) and (R, I, D) -> (T, P, R, I) inner products, by one matrix product."""
-    flat: Tensor = text.flatten(0, 1) @ image.flatten(0, 1).T  # (T * P, R * I)
+    flat = _wide(text.flatten(0, 1) @ image.flatten(0, 1).T)  # (T * P, R * I)
     return flat.view(*text.shape[:2], *image.shape[:2])
 
 

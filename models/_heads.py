@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from bench.contracts import BatchNorm1d
 from models._attention import BOTH, Direction, cross_scale_similarity, phrase_attention
 from models._losses import cmpc, cmpm, similarity_kl
 
@@ -44,12 +45,17 @@ class GlobalAlignment(nn.Module):
     @staticmethod
     def similarity(text: Tensor, image: Tensor) -> Tensor:
         """(Q, D), (G, D) -> (Q, G) cosine."""
-        return normalize(text, dim=1) @ normalize(image, dim=1).T
+        return normalize(text.float(), dim=1) @ normalize(image.float(), dim=1).T
+
+
+def _compared(features: Tensor) -> Tensor:
+    """Features as they are compared: in training in float32, whatever the towers computed in; later as the harness hands them over."""
+    return features.float() if torch.is_grad_enabled() else features
 
 
 def projection(width_in: int, width: int) -> nn.Sequential:
     """(N, width_in) -> (N, width), batch-normalised."""
-    norm = nn.BatchNorm1d(width)
+    norm = BatchNorm1d(width)
     norm.bias.requires_grad_(False)  # a shift common to all says nothing of anyone; as in the released code
     return nn.Sequential(nn.Identity() if width_in == width else nn.Linear(width_in, width, bias=False), norm)
 
@@ -79,18 +85,10 @@ class CrossScaleAlignment(nn.Module):
         return {"key": key, "value": value, "present": mask}
 
     def directions(self, text: dict[str, Tensor], image: dict[str, Tensor], wanted: Sequence[Direction] = BOTH) -> tuple[Tensor, ...]:
-        """(i2t, t2i), or the wanted ones, each (N, T). Computed in float32: the norms and the softmax at scale 20 want it."""
-        with torch.autocast(device_type=image["query"].device.type, enabled=False):
-            return cross_scale_similarity(
-                image["query"].float(),
-                image["value"].float(),
-                text["key"].float(),
-                text["value"].float(),
-                text["present"],
-                self.scale,
-                self.leaky_slope,
-                wanted,
-            )
+        """(i2t, t2i), or the wanted ones, each (N, T). The norms and the softmax at scale 20 want float32."""
+        query, value, key, text_value = (_compared(x) for x in (image["query"], image["value"], text["key"], text["value"]))
+        with torch.autocast(device_type=query.device.type, enabled=False):
+            return cross_scale_similarity(query, value, key, text_value, text["present"], self.scale, self.leaky_slope, wanted)
 
     def attention(self, text: dict[str, Tensor], image: dict[str, Tensor]) -> Tensor:
         """(N, P, R): how the phrases of N captions attend to the tokens of N images, row with row."""

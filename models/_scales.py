@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Box, UsageError
+from bench.contracts import BatchNorm1d, Box, UsageError
 
 Regions = Literal["stripes", "channels"]
 Windows = Literal["grid", "attention"]
@@ -83,7 +83,7 @@ class ResidualMLP(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         first, second = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
-        self.layers = nn.Sequential(first, nn.BatchNorm1d(width), nn.ReLU(), second, nn.BatchNorm1d(width))
+        self.layers = nn.Sequential(first, BatchNorm1d(width), nn.ReLU(), second, BatchNorm1d(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D) -> (N, D)."""

@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.contracts import Captions, InputSpec, ModelOptions, TextImageModel, Vocabulary
-from models._towers import ImageTower, ImageTowerOptions, TextTower, TextTowerOptions
+from models._text_tower import TextTower, TextTowerOptions
+from models._towers import ImageTower, ImageTowerOptions
 
 CUHK_PEDES_MEAN = (0.391, 0.367, 0.350)
 CUHK_PEDES_STD = (0.217, 0.212, 0.206)

@@ -7,6 +7,7 @@ the attention can be left out: `_cells` says what is aligned then.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from bench.contracts import Batch, Box, Captions, Features, InputSpec, Preset, Vocabulary
+from bench.contracts import Batch, Box, Captions, Features, HotPath, InputSpec, Preset, Vocabulary
 from models._cells import Alignments, ImageScale, TextScale, alignments
 from models._heads import CrossScaleAlignment, GlobalAlignment, LocalScore, SoftmaxOver, projection
 from models._presets import PAPER_TRAIN, SMALL_MODEL, SMALL_TRAIN
@@ -93,7 +94,7 @@ class ACSA(TwoTowers):
                 "score": "i2t",  # the other direction is computed and thrown away
                 # frozen: the authors start from a BERT that NAFS had tuned on CUHK-PEDES and did not publish; give one that is
                 # tuned for the task with --set model.text.source=FOLDER, or expect less
-                "text": {"frozen": True},
+                "text": {"frozen": True, "frozen_dropout": True},  # and in training mode: nothing that it says can be remembered
                 "max_phrase_tokens": 40,
             },
             train={**PAPER_TRAIN, "decay_all": True, "clip_norm": None},
@@ -191,21 +192,34 @@ class ACSA(TwoTowers):
             found["local"] = self.local_alignment.similarity(captions["local"], images["local"])
         return found
 
+    def first_stage(self, captions: Features, images: Features) -> Tensor | None:
+        """The `global` similarity, (Q, G), where there is another to come after it."""
+        if self.global_alignment is None or self.cross_scale is None:
+            return None
+        return self.global_alignment.similarity(captions["global"], images["global"])
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """`cmpm`, `cmpc` and `cross_scale`; L = CMPM + 4 CMPC + 0.1 L_cross. Of scales without attention, `local_cmpm` and `local_cmpc`."""
         c = self.config
-        image, text = self.encode_images(batch.images), self.encode_captions(batch.captions)
+        image, text, labels = self.features(batch)
         weights, terms = {"cmpm_weight": c.cmpm_weight, "cmpc_weight": c.cmpc_weight}, {}
         if self.global_alignment is not None:
-            terms = self.global_alignment.losses(image["global"], text["global"], batch.labels, **weights)
+            terms = self.global_alignment.losses(image["global"], text["global"], labels, **weights)
         if self.local_alignment is not None:
-            local = self.local_alignment.losses(image["local"], text["local"], batch.labels, **weights)
+            local = self.local_alignment.losses(image["local"], text["local"], labels, **weights)
             terms |= {f"local_{name}": term for name, term in local.items()}
         if c.cmpm_floor is not None:  # times false, not dropped: a term that is not finite stays visible
             terms = {n: t * (t.detach() >= c.cmpm_weight * c.cmpm_floor) if n.endswith("cmpm") else t for n, t in terms.items()}
         if self.cross_scale is not None:
-            terms["cross_scale"] = c.cross_scale_weight * self.cross_scale.loss(text, image, batch.labels, c.softmax_over)
+            terms["cross_scale"] = c.cross_scale_weight * self.cross_scale.loss(text, image, labels, c.softmax_over)
         return terms
+
+    @classmethod
+    def hot_paths(cls, device: torch.device, *, quick: bool) -> Iterator[HotPath]:
+        from models import _hot_paths  # what nothing but `bench perf` uses
+
+        yield from _hot_paths.scoring(device, quick=quick)
+        yield from _hot_paths.frozen_step(cls, device, quick=quick)
 
     def mixing(self) -> dict[str, float] | None:
         w = self.config.fusion_weight

@@ -51,6 +51,6 @@ class ImageSentence(TwoTowers):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """`cmpm` and `cmpc`."""
-        image, text = self.encode_images(batch.images)["global"], self.encode_captions(batch.captions)["global"]
+        image, text, labels = self.features(batch)
         weights = {"cmpm_weight": self.config.cmpm_weight, "cmpc_weight": self.config.cmpc_weight}
-        return self.global_alignment.losses(image, text, batch.labels, **weights)
+        return self.global_alignment.losses(image["global"], text["global"], labels, **weights)

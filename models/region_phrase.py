@@ -66,5 +66,5 @@ class RegionPhrase(TwoTowers):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """`cross_scale`: the KL of both directions."""
-        image, text = self.encode_images(batch.images), self.encode_captions(batch.captions)
-        return {"cross_scale": self.cross_scale.loss(text, image, batch.labels, "candidates")}
+        image, text, labels = self.features(batch)
+        return {"cross_scale": self.cross_scale.loss(text, image, labels, "candidates")}

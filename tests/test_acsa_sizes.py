@@ -10,7 +10,7 @@ from bench import registry
 from bench.config import resolve
 from bench.contracts import Captions, TextImageModel, UsageError, Vocabulary
 from models._scales import ChannelRegions
-from models._towers import TextTower
+from models._text_tower import TextTower
 from models.acsa import ACSA, ACSAOptions
 from tests.test_acsa import released
 from tests.tiny_models import tiny_batch

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models._attention import cross_scale_similarity
+from models import _attention
+from models._attention import Direction, cross_scale_similarity
 
 I, T, R, P, D = 2, 3, 3, 4, 5  # noqa: E741 - dimension letters
 MASK = torch.tensor([[True, True, True, True], [False, True, False, True], [False, False, True, False]])
@@ -169,3 +170,38 @@ def test_each_pair_is_independent_of_the_others() -> None:
             one = cross_scale_similarity(query[[i]], value[[i]], key[[t]], text[[t]], MASK[[t]])
             for ours, theirs in zip(one, whole, strict=True):
                 torch.testing.assert_close(ours[0, 0], theirs[i, t])
+
+
+@pytest.mark.parametrize("direction", ["i2t", "t2i"])
+def test_one_direction_alone_is_the_same(direction: Direction) -> None:
+    (alone,) = cross_scale_similarity(*inputs(), MASK, directions=(direction,))
+    assert torch.equal(alone, cross_scale_similarity(*inputs(), MASK)[("i2t", "t2i").index(direction)])
+
+
+@pytest.mark.parametrize("held", [1, 2 * P * R * I, 2**20])
+@pytest.mark.parametrize("near", [1, 2 * P * R * I, 2**20])
+def test_sizes_of_the_pieces_play_no_part(held: int, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = cross_scale_similarity(*inputs(), MASK)
+    monkeypatch.setattr(_attention, "HELD", held)
+    monkeypatch.setattr(_attention, "NEAR", near)
+    with torch.no_grad():
+        pieces = cross_scale_similarity(*inputs(), MASK)
+    for ours, theirs in zip(pieces, whole, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_no_caption_and_no_image_are_no_error() -> None:
+    query, value, key, text = inputs()
+    for similarity in cross_scale_similarity(query, value, key[:0], text[:0], MASK[:0]):
+        assert similarity.shape == (I, 0)
+    for similarity in cross_scale_similarity(query[:0], value[:0], key, text, MASK):
+        assert similarity.shape == (0, T)
+
+
+def test_bfloat16_features_move_similarities_by_little() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.randn(8, n, 96, generator=generator) for n in (7, 7, 10, 10)]
+    exact = cross_scale_similarity(*features)
+    for rough, fine in zip(cross_scale_similarity(*(x.bfloat16() for x in features)), exact, strict=True):
+        assert rough.dtype == torch.float32
+        assert (rough - fine).abs().max() < 0.004

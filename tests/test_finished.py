@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import record
+from bench import finished, record
 from bench.errors import UsageError
 from bench.finished import Found, in_folders, in_store
 from bench.progress import Silent
@@ -111,12 +111,18 @@ class TestStore:
         assert [(one.name, one.why) for one in found.left_out] == [("gone", "no result.json")]
         assert {run.name: run.study for run in found.runs} == {"kept": "wide", "lost": None}
         assert all(run.outcomes() is not None for run in found.runs)
-
-    def test_no_such_experiment_and_no_run_are_one_line(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="there is no MLflow store at sqlite"):
-            in_store("tbps/walkers", [], tmp_path)
-        self.record(None, "trial")
-        with pytest.raises(UsageError, match="no finished run that was evaluated on test"):
-            in_store("tbps/walkers", [], tmp_path)
         with pytest.raises(UsageError, match=r"no experiment 'x'; it has: Default, tbps/walkers"):
             in_store("x", [], tmp_path)
+
+    def test_no_store_is_one_line(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="there is no MLflow store at sqlite"):
+            in_store("tbps/walkers", [], tmp_path)
+
+    def test_no_run_is_one_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Empty:
+            def runs(self, experiment: str) -> list[str]:
+                return []
+
+        monkeypatch.setattr(finished, "Store", Empty)
+        with pytest.raises(UsageError, match="no finished run that was evaluated on test"):
+            in_store("tbps/walkers", [], tmp_path)

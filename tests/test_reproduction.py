@@ -147,6 +147,7 @@ def test_a_card_is_run_resumed_and_judged(tmp_path: Path, capsys: pytest.Capture
     shown = capsys.readouterr().out
     assert "verdict: inconclusive" in shown
     assert "known values: nowhere" in shown
+    assert "two one-sided t tests" in " ".join(shown.split())
 
 
 def test_seeds_count_from_where_the_card_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

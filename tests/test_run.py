@@ -86,6 +86,8 @@ def test_the_folder_holds_what_was_promised(whole: Whole) -> None:
         "per_query.parquet",
         "per_query_i2t.parquet",
         "attention.parquet",
+        "embeddings/test.safetensors",
+        "embeddings/val.safetensors",
         "figures/curves.png",
         "figures/retrieval.png",
         "checkpoints/best.safetensors",

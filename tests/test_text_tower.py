@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bench.contracts import UsageError
 from bench.text import Tokenizer
+from models._text_tower import TextTower, TextTowerOptions
 from models._timm import import_timm
-from models._towers import TextTower, TextTowerOptions
 from tests.test_towers import Danger, offline, refusal
 
 BERT: dict[str, Any] = {"vocab_size": 60, "max_position_embeddings": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 8}
@@ -171,7 +171,7 @@ def test_a_folder_that_holds_no_encoder_is_refused(tmp_path: Path, broken: str) 
 
 @pytest.mark.slow
 def test_the_text_hub_without_a_network_is_refused() -> None:
-    said = offline("from models._towers import *\nTextTower(TextTowerOptions(), 30522, 118)")
+    said = offline("from models._text_tower import *\nTextTower(TextTowerOptions(), 30522, 118)")
     assert "UsageError: model.text.source: cannot load 'google-bert/bert-base-uncased'" in said
 
 

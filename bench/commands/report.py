@@ -136,7 +136,8 @@ def reproduce(
         return
     columns = ("metric", "known", "mean", "difference", "90 % interval", "tolerance", "p", "verdict")
     print_out(table(f"{told.model} on {told.dataset}: {len(verdict.seeds)} seeds", columns, map(_found_row, verdict.findings)))
-    typer.echo("\n".join([f"known values: {told.source}", *(f"mind: {caveat}" for caveat in told.caveats), f"verdict: {verdict.verdict}"]))
+    mind = (f"mind: {caveat}" for caveat in told.caveats)
+    typer.echo("\n".join([f"known values: {told.source}", *mind, f"test: {verdict.test}", f"verdict: {verdict.verdict}"]))
 
 
 def _found_row(f: Finding) -> tuple[object, ...]:
