@@ -117,7 +117,9 @@ def _track(searching: Searching, outcome: Mapping[str, Any], file: Path, reporte
     """The study's own run shows what may be believed of it."""
     known = searching.fact("mlflow_run_id")
     tracker = tracker_of(searching.search.base.tracker if known else "none", reporter)
-    tracker.start(experiment=record.experiment(searching.search.base), name="", params={}, tags={}, run_id=known)
+    tracker.start(
+        experiment=record.experiment(searching.search.base), name=f"study {searching.search.name}", params={}, tags={}, run_id=known
+    )
     means = {f"finish/{arm}/test/t2i/{metric}": told["mean"] for arm, found in outcome["test"].items() for metric, told in found.items()}
     tracker.metrics(means)
     tracker.artifact(file)

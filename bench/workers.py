@@ -136,7 +136,7 @@ def told(search: Search, row: Row) -> str:
 def _together(orders: Orders, searching: Searching, count: int, reporter: Reporter) -> str:
     """Start workers and wait for them, telling how trials end."""
     context = multiprocessing.get_context("spawn")
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // count))
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // count))
     with _environment(OMP_NUM_THREADS=threads):
         processes = [context.Process(target=_worker, args=(orders, index), name=f"worker {index}") for index in range(count)]
         for process in processes:
@@ -151,6 +151,10 @@ def _together(orders: Orders, searching: Searching, count: int, reporter: Report
         raise
     _tell_new(searching, seen, reporter)
     return _outcome(searching, processes, reporter)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
 
 
 def _tell_new(searching: Searching, seen: set[int], reporter: Reporter) -> set[int]:

@@ -23,7 +23,7 @@ from tests.small_study import command, conducted, opened, searches, started, wri
 from tests.small_study import plugged as plugged
 
 TRIALS = 40
-KILLS = int(os.environ.get("TBPS_STUDY_KILLS", "3"))
+KILLS = int(os.environ.get("TBPS_STUDY_KILLS", "2"))
 POSTGRES = next(Path("/usr/lib/postgresql").glob("*/bin/initdb"), None) if Path("/usr/lib/postgresql").is_dir() else None
 pytestmark = pytest.mark.slow
 
@@ -140,6 +140,10 @@ class TestFourWorkersTwoKilled:
         assert sorted(finished) == [row.number for row in rows]
 
 
+def trained(searching: Searching) -> int:
+    return sum(row.epochs for row in searching.rows())
+
+
 def told(rows: list[Row]) -> list[tuple[Any, ...]]:
     return [(row.number, row.state, row.values, row.params, row.metrics, row.curve, row.epochs) for row in rows]
 
@@ -153,10 +157,11 @@ def test_a_main_process_killed_at_random_ends_as_the_undisturbed(tmp_path: Path)
     file, log, chance = write(tmp_path, **changes), tmp_path / "log", random.Random(KILLS)
     watched = opened(file)
     for number in range(KILLS):
-        before = sum(attempt.state.is_finished() for attempt in watched.attempts())
+        attempts, epochs = len(watched.attempts()), trained(watched)
+        further = chance.choice([0, 1, 2, 5])
         main = started(command("run", file), log)
-        wait_until(lambda before=before: len(watched.attempts()) > before, main, log)  # type: ignore[misc]
-        time.sleep(chance.uniform(0, 2))
+        wait_until(lambda a=attempts, e=epochs + further: len(watched.attempts()) > a and trained(watched) >= e, main, log)  # type: ignore[misc]
+        time.sleep(chance.uniform(0, 0.4))
         main.kill()
         main.wait()
         sys.stdout.write(f"kill {number + 1}: {[(row.number, row.state, row.epochs) for row in watched.rows()][-1:]}\n")
