@@ -216,10 +216,10 @@ class ACSA(TwoTowers):
 
     @classmethod
     def hot_paths(cls, device: torch.device, *, quick: bool) -> Iterator[HotPath]:
-        from models import _hot_paths  # what nothing but `bench perf` uses
+        from models._hot_paths import frozen_step, scoring  # what nothing but `bench perf` uses
 
-        yield from _hot_paths.scoring(device, quick=quick)
-        yield from _hot_paths.frozen_step(cls, device, quick=quick)
+        yield from scoring(device, quick=quick)
+        yield from frozen_step(cls, device, quick=quick)
 
     def mixing(self) -> dict[str, float] | None:
         w = self.config.fusion_weight
