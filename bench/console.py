@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.findings import Diagnosis
+from bench.doctor.findings import Diagnosis
 
 T = TypeVar("T")
 METRICS = ("R1", "R5", "R10", "mAP", "mINP")

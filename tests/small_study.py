@@ -14,9 +14,9 @@ import yaml
 
 from bench import registry
 from bench.progress import Silent
-from bench.search.searching import Searching
-from bench.study import Search, load
-from bench.workers import Orders, conduct
+from bench.study.declared import Search, load
+from bench.study.search.searching import Searching
+from bench.study.workers import Orders, conduct
 
 PLUGIN = "tests.study_plugin"
 DECLARED: dict[str, Any] = {

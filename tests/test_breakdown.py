@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import breakdown as module
 from bench._spread import Identities
 from bench.attributes import attributes
-from bench.breakdown import breakdown, histories, rank_curves
 from bench.errors import UsageError
+from bench.report import breakdown as module
+from bench.report.breakdown import breakdown, histories, rank_curves
 
 WORDS = ("A man in a red coat", "A woman with a black bag and a hat, walking away", "Someone", "A girl in a red dress, with red shoes")
 

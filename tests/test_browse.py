@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bench import browse
 from bench.attention import TOKEN_BOXES
-from bench.browse import page_data, write
+from bench.look import page as browse
+from bench.look.page import page_data, write
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)> 行人 \u2028 \U0001f45f red"
 CAPTIONS = ("A man in a red coat", HOSTILE, "", "A woman with a black bag")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.census import Census, take_census, together
-from bench.census_figures import draw_all
-from bench.contact_sheet import contact_sheet
+from bench.census.contact_sheet import contact_sheet
+from bench.census.counts import Census, take_census, together
+from bench.census.figures import draw_all
 from bench.contracts import Box, Grounding, ImageRecord, Split, Twins, silently
 from datasets.walkers import Walkers, WalkersOptions
 

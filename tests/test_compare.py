@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import compare
 from bench.cli import main
 from bench.errors import UsageError
-from bench.search.attempts import Row
+from bench.study import compare
+from bench.study.search.attempts import Row
 from tests.small_study import PLUGIN, conducted, opened, searches, write
 from tests.small_study import plugged as plugged
 

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from bench import report_frames, stats
-from bench.comparison import MOST, sections
-from bench.finished import in_folders
-from bench.report_data import Section
+from bench import stats
+from bench.report import frames as report_frames
+from bench.report.comparison import MOST, sections
+from bench.report.data import Section
+from bench.report.finished import in_folders
 from tests.fake_runs import fake_run, three_models
 
 

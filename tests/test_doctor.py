@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from bench import registry
-from bench._doctor_captions import RULES
-from bench._doctor_duplicates import near
-from bench._doctor_images import MAX_BYTES, look_at
 from bench.cli import main
 from bench.config import opened
-from bench.doctor import check
-from bench.findings import Diagnosis, Finding, Severity
+from bench.doctor.captions import RULES
+from bench.doctor.check import check
+from bench.doctor.duplicates import near
+from bench.doctor.findings import Diagnosis, Finding, Severity
+from bench.doctor.images import MAX_BYTES, look_at
 from bench.progress import Silent
 from tests.test_records import links
 from tests.test_table import ROWS

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import ablation, finish
 from bench.cli import main
 from bench.config import run_folder
 from bench.errors import UsageError
 from bench.progress import Silent
-from bench.search.searching import Searching
+from bench.study import ablation, finish
+from bench.study.search.searching import Searching
 from tests.small_study import DECLARED, PLUGIN, conducted, write
 from tests.small_study import plugged as plugged
 

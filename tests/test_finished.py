@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import finished, record
+from bench import record
 from bench.errors import UsageError
-from bench.finished import Found, in_folders, in_store
 from bench.progress import Silent
+from bench.report import finished
+from bench.report.finished import Found, in_folders, in_store
 from bench.store import KIND
 from bench.tracking import MLflowTracker
 from tests.fake_runs import fake_run, three_models

@@ -22,8 +22,8 @@ import pytest
 from PIL import Image
 
 from bench.contracts import Dataset, SplitName, UsageError
-from bench.doctor import check
-from bench.findings import Diagnosis
+from bench.doctor.check import check
+from bench.doctor.findings import Diagnosis
 from bench.progress import Silent
 from datasets.rstpreid import RSTPReid
 from datasets.table import Table

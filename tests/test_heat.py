@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from bench.heat import heat
+from bench.report.heat import heat
 
 BASE = {"train.lr": 1e-3, "seed": 0}
 

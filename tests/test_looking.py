@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import cli, looking
+from bench import cli
 from bench import run as runs
 from bench.errors import UsageError
-from bench.finished import in_folders
+from bench.look import looking
 from bench.progress import Silent
+from bench.report.finished import in_folders
 from bench.run import run
 from bench.tracking import NoTracker
 from tests.small_run import small_config

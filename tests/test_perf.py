@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import perf, registry
+from bench import registry
 from bench.cli import main
 from bench.contracts import HotPath, UsageError
 from bench.gallery import faiss_index, nearest, recall
+from bench.perf import measure as perf
 from bench.progress import Silent
 from models._attention import cross_scale_similarity
 from models._hot_paths import _inputs

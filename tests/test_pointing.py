@@ -8,7 +8,7 @@ import torch
 
 from bench.attention import TOKEN_BOXES
 from bench.contracts import Box
-from bench.pointing import ALL, contains, pointing
+from bench.report.pointing import ALL, contains, pointing
 
 WHOLE, TOP, MIDDLE, BOTTOM, LEFT = Box(0, 0, 1, 1), Box(0, 0, 1, 0.4), Box(0, 0.3, 1, 0.7), Box(0, 0.6, 1, 1), Box(0, 0, 0.5, 1)
 TOKENS = (WHOLE, TOP, MIDDLE, BOTTOM, LEFT)

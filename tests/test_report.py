@@ -13,13 +13,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import published, report, report_data, report_figures, report_frames
 from bench.cli import main
 from bench.errors import UsageError
-from bench.finished import Found, LeftOut, in_folders
 from bench.progress import Silent
-from bench.report_data import Report
-from bench.report_page import page
+from bench.report import data as report_data
+from bench.report import figures as report_figures
+from bench.report import frames as report_frames
+from bench.report import making as report
+from bench.report import published
+from bench.report.data import Report
+from bench.report.finished import Found, LeftOut, in_folders
+from bench.report.page import page
 from tests.fake_runs import fake_run, three_models
 
 HOSTILE = (

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bench._report_style import styles
-from bench.report_figures import FIGURES, draw
+from bench.report._style import styles
+from bench.report.figures import FIGURES, draw
 
 MODELS = ("acsa", "region-phrase", "<script>alert(1)</script> $x^2$ \\input{a}")
 SVG = "{http://www.w3.org/2000/svg}"

@@ -11,13 +11,14 @@ import pytest
 import yaml
 from statsmodels.stats.weightstats import DescrStatsW, ttost_ind
 
-from bench import registry, reproduction
+from bench import registry
 from bench import run as runs
 from bench.cli import main
 from bench.config import RunConfig, resolve
 from bench.errors import UsageError
 from bench.progress import Silent
-from bench.reproduction import CARDS, overall
+from bench.report import reproduction
+from bench.report.reproduction import CARDS, overall
 from bench.stats import agreement
 from bench.tracking import NoTracker
 from tests.small_run import SHRUNK

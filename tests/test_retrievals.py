@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from bench.attention import TOKEN_BOXES
-from bench.attention_sheet import WHOLE, AttendedPhrase, AttentionRow, attention_map, attention_sheet
 from bench.contracts import Box
+from bench.look.attention_sheet import WHOLE, AttendedPhrase, AttentionRow, attention_map, attention_sheet
+from bench.look.retrievals import attention_rows, flip_rows, flips, retrieval_rows, worst
 from bench.per_query import spread
-from bench.retrievals import attention_rows, flip_rows, flips, retrieval_rows, worst
 
 
 def table(ranks: list[int]) -> pd.DataFrame:

@@ -11,9 +11,9 @@ import pytest
 from bench.errors import RunFailed, UsageError
 from bench.materials import gather
 from bench.progress import Silent
-from bench.search.attempts import STUCK, Row, wall_seconds
-from bench.search.searching import Searching
-from bench.workers import work
+from bench.study.search.attempts import STUCK, Row, wall_seconds
+from bench.study.search.searching import Searching
+from bench.study.workers import work
 from tests.small_study import conducted, opened, searches, write
 from tests.small_study import plugged as plugged
 
@@ -80,7 +80,7 @@ def test_a_process_that_dies_anywhere_changes_nothing(
     unbroken: Searching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dying_at: int
 ) -> None:
     """Each attempt dies at its so-maneth fact that is kept; every other one is let through."""
-    from bench.search.searching import Attempt
+    from bench.study.search.searching import Attempt
 
     searching = opened(write(tmp_path, budget={"trials": 5}))
     know, attempts = Attempt.know, 0
@@ -202,7 +202,7 @@ def test_several_objectives_have_a_front_and_no_pruning(tmp_path: Path) -> None:
 
 class TestStop:
     def test_a_trial_is_left_and_taken_up_again(self, unbroken: Searching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from bench.search.searching import Attempt
+        from bench.study.search.searching import Attempt
 
         searching, epoch = opened(write(tmp_path, budget={"trials": 5})), Attempt.epoch
 

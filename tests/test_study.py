@@ -11,7 +11,7 @@ from bench import registry
 from bench.cli import main
 from bench.errors import UsageError
 from bench.registry import ROOT
-from bench.study import described, kind_of, load
+from bench.study.declared import described, kind_of, load
 from tests.small_study import plugged as plugged
 from tests.small_study import searches, write
 

@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.search.attempts import Row
-from bench.search.searching import Searching
+from bench.study.search.attempts import Row
+from bench.study.search.searching import Searching
 from tests.small_study import command, conducted, opened, searches, started, write
 from tests.small_study import plugged as plugged
 

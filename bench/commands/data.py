@@ -38,8 +38,8 @@ def check(
     Exit code: 0 clean, or with notes; 1 something changes results; 2 it cannot be used, or was asked for wrongly.
     """
     plug_in(plugin)
-    from bench import doctor
     from bench.config import opened
+    from bench.doctor import check as doctor
 
     dataset = opened(name, data_root, overrides or [])
     others = {} if alone else _others(name, data_root)

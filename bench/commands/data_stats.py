@@ -14,7 +14,7 @@ from bench.commands.common import AsJson, DataRoot, Debug, Overrides, Plugins, p
 from bench.console import table
 
 if TYPE_CHECKING:
-    from bench.census import Census
+    from bench.census.counts import Census
     from bench.contracts import Dataset
 
 NAMED = 8
@@ -38,7 +38,7 @@ def stats(
     Counted from the annotations as they stand: images need not be there, and a split that is carved out of another is not.
     """
     plug_in(plugin)
-    from bench.census import take_census, together
+    from bench.census.counts import take_census, together
     from bench.config import opened
 
     dataset = opened(name, data_root, overrides or [])
@@ -58,8 +58,8 @@ def stats(
 
 
 def _draw(dataset: Dataset, counted: Mapping[str, Census], folder: Path, label: str) -> Iterator[Path]:
-    from bench.census_figures import draw_all
-    from bench.contact_sheet import contact_sheet
+    from bench.census.contact_sheet import contact_sheet
+    from bench.census.figures import draw_all
 
     yield from draw_all(counted, folder, title=label)
     grounding, twins = dataset.grounding("test"), dataset.twins("test")

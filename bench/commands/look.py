@@ -20,8 +20,9 @@ def look(
 ) -> None:
     """A page to filter retrievals by words, attributes, model, right or wrong; sheets of flips and failures; attention."""
     plug_in(plugin)
-    from bench import finished, looking
     from bench.errors import UsageError
+    from bench.look import looking
+    from bench.report import finished
 
     with reporting() as reporter:
         apart = list(looking.groups(finished.in_folders(results, reporter.track).runs))

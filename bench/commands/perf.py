@@ -27,8 +27,9 @@ def perf(
     plug_in(plugin)
     import torch
 
-    from bench import checkpoint, perf
+    from bench import checkpoint
     from bench.errors import RunFailed, UsageError
+    from bench.perf import measure as perf
 
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no CUDA device here")

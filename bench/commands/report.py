@@ -17,8 +17,8 @@ from bench.errors import UsageError
 from bench.progress import Reporter
 
 if TYPE_CHECKING:
-    from bench.finished import Found
-    from bench.reproduction import Finding
+    from bench.report.finished import Found
+    from bench.report.reproduction import Finding
 
 
 def report(
@@ -35,8 +35,8 @@ def report(
     plug_in(plugin)
     if sum(given is not None for given in (experiment, source)) + (results is not None and experiment is None) != 1:
         raise UsageError("give one of --experiment NAME, --results DIR and --from data.json (--results may stand beside --experiment)")
-    from bench import report as reports
-    from bench import report_data
+    from bench.report import data as report_data
+    from bench.report import making as reports
 
     with reporting() as reporter:
         if source is not None:
@@ -59,7 +59,7 @@ def report(
 
 
 def _found(experiment: str | None, results: list[Path], scratch: Path, reporter: Reporter) -> Found:
-    from bench import finished
+    from bench.report import finished
 
     if experiment is None:
         return finished.in_folders(results, reporter.track)
@@ -72,7 +72,7 @@ def _folder(dataset: str) -> str:
 
 
 def _look(found: Found, folder: Path, reporter: Reporter) -> None:
-    from bench import looking
+    from bench.look import looking
 
     groups = list(looking.groups(found.runs))
     for number, runs in enumerate(groups, start=1):
@@ -122,7 +122,7 @@ def reproduce(
     plug_in(plugin)
     if card is None and dataset is None:
         raise UsageError("give --dataset NAME, or --card FILE")
-    from bench import reproduction
+    from bench.report import reproduction
     from bench.tracking import tracker as tracker_of
 
     told = reproduction.read(card or reproduction.find(model, dataset or ""))

@@ -14,9 +14,9 @@ from bench.commands.common import AsJson, DataRoot, Debug, Device, Overrides, Pl
 from bench.console import duration, table
 
 if TYPE_CHECKING:
-    from bench.search.attempts import Row
-    from bench.search.searching import Searching
-    from bench.study import Search
+    from bench.study.declared import Search
+    from bench.study.search.attempts import Row
+    from bench.study.search.searching import Searching
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Searches and ablations that are declared in files (studies/*.yaml).")
 
@@ -72,8 +72,8 @@ def show(
 ) -> None:
     """The trials, the best so far, and what runs now."""
     plug_in(plugin)
-    from bench.search.searching import Searching
-    from bench.study import load
+    from bench.study.declared import load
+    from bench.study.search.searching import Searching
 
     for search in load(file, overrides or []):
         _show(Searching(search, storage, create=False), as_json=as_json)
@@ -83,8 +83,8 @@ def show(
 def stop(file: File, storage: Storage = None, overrides: Overrides = None, plugin: Plugins = None, debug: Debug = False) -> None:
     """Ask a study's workers, wherever they run, to end after their epoch. `study resume` goes on from there."""
     plug_in(plugin)
-    from bench.search.searching import Searching
-    from bench.study import load
+    from bench.study.declared import load
+    from bench.study.search.searching import Searching
 
     for search in load(file, overrides or []):
         searching = Searching(search, storage, create=False)
@@ -111,9 +111,9 @@ def finish(
 ) -> None:
     """Train the best configuration, and the preset's, with seeds the search has not seen; each run looks at test once."""
     plug_in(plugin)
-    from bench import finish as finishing
-    from bench.search.searching import Searching
-    from bench.study import load
+    from bench.study import finish as finishing
+    from bench.study.declared import load
+    from bench.study.search.searching import Searching
 
     for search in load(file, overrides or [], _flags(device, data_root, output_dir, tracker)):
         with reporting() as reporter:
@@ -142,9 +142,9 @@ def compare(
 ) -> None:
     """Spend each study's budget, say where they were not given the same, and draw what is to be expected of each."""
     plug_in(plugin)
-    from bench import compare as comparing
-    from bench.study import load
-    from bench.workers import Orders, conduct
+    from bench.study import compare as comparing
+    from bench.study.declared import load
+    from bench.study.workers import Orders, conduct
 
     flags, searchings = _flags(device, data_root, output_dir, tracker), []
     declared = [(file, search) for file in files for search in load(file, overrides or [], flags)]
@@ -209,8 +209,8 @@ def _conduct(
     create: bool,
 ) -> None:
     plug_in(plugins)
-    from bench.study import load
-    from bench.workers import Orders, conduct
+    from bench.study.declared import load
+    from bench.study.workers import Orders, conduct
 
     for search in load(file, overrides or [], flags):
         orders = Orders(file, search.name, storage, tuple(overrides or ()), flags, tuple(plugins or ()))
@@ -221,7 +221,7 @@ def _conduct(
 
 
 def _say_what_is_left_out(search: Search, reporter: Any) -> None:
-    from bench.study import described
+    from bench.study.declared import described
 
     if search.file.grid:
         possible, impossible = search.judged
@@ -243,7 +243,7 @@ def _show(searching: Searching, *, as_json: bool = False) -> None:
     columns = ("trial", "state", *search.file.objective, "epochs", "time", *_shown_keys(search), "why")
     print_out(table(f"study {search.name}", columns, (_cells(search, row, row in best and not search.file.grid) for row in rows)))
     if search.file.grid:
-        from bench.ablation import cells, said
+        from bench.study.ablation import cells, said
 
         summed = [(*cell.options.values(), said(cell.told), cell.reason) for cell in cells(search, rows)]
         print_out(table("test R1, %: mean ± std [95 % interval] (seeds)", (*search.file.grid, "test R1", "why not"), summed))
@@ -255,7 +255,7 @@ def _shown_keys(search: Search) -> list[str]:
 
 
 def _cells(search: Search, row: Row, best: bool) -> list[Any]:
-    from bench.study import label
+    from bench.study.declared import label
 
     values: list[float | None] = list(row.values or ())
     values += [None] * (len(search.file.objective) - len(values))
@@ -266,7 +266,7 @@ def _cells(search: Search, row: Row, best: bool) -> list[Any]:
 
 
 def _lines(searching: Searching, rows: Sequence[Row], best: Sequence[Row]) -> list[str]:
-    from bench.study import described
+    from bench.study.declared import described
 
     search = searching.search
     count = {

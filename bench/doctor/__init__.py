@@ -1,0 +1,1 @@
+"""`data check`: is a data set what a result says it is?"""

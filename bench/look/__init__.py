@@ -1,0 +1,1 @@
+"""Looking at retrievals: a page to browse them, and sheets."""

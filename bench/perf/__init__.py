@@ -1,0 +1,1 @@
+"""`bench perf`: hot paths beside what the machine can do."""
