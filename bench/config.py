@@ -21,7 +21,7 @@ from bench import registry
 from bench._augment_options import AugmentOptions
 from bench.contracts import DataOptions, Dataset, ModelOptions, Options, Preset
 from bench.errors import UsageError
-from bench.validation import keys_of, unknown, validated
+from bench.validation import keys_of, read_yaml, unknown, validated
 
 SECTIONS = ("model", "data", "train", "evaluation")
 
@@ -157,7 +157,7 @@ def resolve(
     flags: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """The configuration that a person asks for. `overrides` are `--set` values; `flags` have dotted keys, None: not given."""
-    asked = _read(file) if file is not None else {}
+    asked = read_yaml(file, "configuration") if file is not None else {}
     given = {"model.name": model, "data.name": dataset, "preset": preset, **(flags or {})}
     for key, value in [*map(_parsed, overrides), *((key, value) for key, value in given.items() if value is not None)]:
         _put(asked, key, value)
@@ -238,16 +238,6 @@ def _preset_name(asked: Mapping[str, Any]) -> str | None:
 
 
 # ------------------------------------------------------------------------------------------------- nested plain values
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"configuration {file} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"configuration {file} must be a mapping of options, got {type(values).__name__}")
-    return values
 
 
 def _parsed(override: str) -> tuple[str, Any]:

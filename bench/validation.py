@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from bench import registry
 from bench.errors import UsageError
 
 AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
+
+
+def read_yaml(file: Path, what: str) -> dict[str, Any]:
+    """The mapping that a YAML file holds. UsageError, which calls the file `what`, where it holds none."""
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{what} {file} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{what} {file} must be a mapping of options, got {type(values).__name__}")
+    return values
 
 
 def validated(options: type[AnyOptions], values: Mapping[str, Any], prefix: str, keys: Sequence[str]) -> AnyOptions:

@@ -117,7 +117,7 @@ def test_an_ablation_is_every_cell_with_every_seed(tmp_path: Path) -> None:
 
 
 COMMANDS = [
-    (["show", "{}/none.yaml"], "none.yaml: cannot be read"),
+    (["show", "{}/none.yaml"], "none.yaml cannot be read"),
     (["show", "studies/smoke.yaml", "--storage", "sqlite:///{}/none.db"], "`study run` begins a study"),
     (["run", "studies/smoke.yaml", "--storage", "nowhere"], "nowhere is no storage of studies"),
     (["stop", "studies/smoke.yaml", "--storage", "journal:{}/none.log"], "`study run` begins a study"),

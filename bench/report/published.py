@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench import registry
 from bench.errors import UsageError
 from bench.report.data import PublishedRow
+from bench.validation import read_yaml
 
 FILE = registry.ROOT / "reports" / "published.yaml"
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -77,10 +77,8 @@ class Published(_Part):
 def read(file: Path = FILE) -> Published:
     """The file's content. UsageError where it cannot be read or does not explain itself."""
     try:
-        return Published.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return Published.model_validate(read_yaml(file, "published results"))
     except ValidationError as error:
         wrong = error.errors()[0]
         place = ".".join(map(str, wrong["loc"]))
         raise UsageError(f"{file}: {place}{': ' if place else ''}{wrong['msg'].removeprefix('Value error, ')}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot read the published results {file} ({' '.join(str(error).split())})") from error

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench import checkpoint, registry
@@ -23,6 +22,7 @@ from bench.progress import Reporter
 from bench.run import run
 from bench.stats import agreement
 from bench.tracking import Tracker
+from bench.validation import read_yaml
 
 CARDS = registry.ROOT / "studies" / "reproduce"
 VERDICT = "reproduction.json"
@@ -91,12 +91,10 @@ def find(model: str, dataset: str) -> Path:
 def read(file: Path) -> Card:
     """The card in a file. UsageError where it is none."""
     try:
-        card = Card.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        card = Card.model_validate(read_yaml(file, "card"))
     except ValidationError as error:
         wrong = error.errors()[0]
         raise UsageError(f"card {file}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"card {file} cannot be read ({' '.join(str(error).split())})") from error
     if missing := set(card.tolerance) - set(card.known):
         raise UsageError(f"card {file}: a tolerance for {', '.join(sorted(missing))}, but no known value")
     if not card.tolerance:

@@ -17,8 +17,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-import yaml
-
 from bench.config import RunConfig, flatten, resolve
 from bench.errors import UsageError
 from bench.study._file import MAXIMISED as MAXIMISED
@@ -26,7 +24,7 @@ from bench.study._file import MINIMISED as MINIMISED
 from bench.study._file import Range as Range
 from bench.study._file import StudyFile
 from bench.study._file import label as label
-from bench.validation import keys_of, validated
+from bench.validation import keys_of, read_yaml, validated
 
 FIRST_FRESH_SEED = 100
 """`study finish` counts its seeds from here; a search that uses one of them is passed over."""
@@ -108,34 +106,25 @@ class Search:
 
 def load(path: Path, overrides: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> list[Search]:
     """The searches that a file declares, one a model. Whatever is wrong with it is a UsageError that names the file."""
+    values = read_yaml(path, "study")
     try:
-        return _searches(path, overrides, flags or {})
+        return _searches(path.stem, values, overrides, flags or {})
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _searches(path: Path, overrides: Sequence[str], flags: Mapping[str, Any]) -> list[Search]:
-    file = validated(StudyFile, _read(path), "", list(keys_of(StudyFile, "")))
+def _searches(stem: str, values: Mapping[str, Any], overrides: Sequence[str], flags: Mapping[str, Any]) -> list[Search]:
+    file = validated(StudyFile, values, "", list(keys_of(StudyFile, "")))
     base = dict(_dotted(file.base, ""))
     found = []
     for model in file.model:
         config = resolve(model, file.dataset, file.preset, overrides=overrides, flags={**base, **flags})
-        name = path.stem if len(file.model) == 1 else f"{path.stem}-{config.model_name}"
+        name = stem if len(file.model) == 1 else f"{stem}-{config.model_name}"
         found.append(Search(name, file, config))
     for search in found:
         _check_space(search)
         _check_grid(search)
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"must be a mapping of options, got {type(values).__name__}")
-    return values
 
 
 def _dotted(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
