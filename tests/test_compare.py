@@ -56,15 +56,16 @@ def test_what_differs_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_studies_are_completed_compared_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one = write(tmp_path, "one", space=SPACE, sampler={"name": "random", "seed": 0})
-    other = write(tmp_path, "other", space=SPACE, sampler={"name": "random", "seed": 1})
+    one = write(tmp_path, "one", space=SPACE, sampler={"name": "random", "seed": 0, "preset_first": False})
+    other = write(tmp_path, "other", space=SPACE, sampler={"name": "random", "seed": 1, "preset_first": False})
     conducted(one)
     places = ["--data-root", str(tmp_path / "data"), "--output-dir", str(tmp_path / "results"), "--device", "cpu", "--tracker", "none"]
     told = ["study", "compare", str(one), str(other), "--plugin", PLUGIN, "--storage", f"sqlite:///{tmp_path / 'study.db'}", *places]
     assert main([*told, "--json"]) == 0
     outcome = json.loads(capsys.readouterr().out)
     assert [told["complete"] for told in outcome["studies"].values()] == [3, 3]
-    assert outcome["unequal"] == ["sampler differs: one: name random, seed 0, startup 8; other: name random, seed 1, startup 8"]
+    random = "name random, seed {}, startup 8, preset_first False"
+    assert outcome["unequal"] == [f"sampler differs: one: {random.format(0)}; other: {random.format(1)}"]
     folder = tmp_path / "results" / "studies" / "compare-one-other"
     assert (folder / "compare.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((folder / "compare.json").read_text()) == outcome
