@@ -252,7 +252,7 @@ class TestData:
                 "no caveat is called q",
             ),
             ("caveats: {}\nsources: {Z: z}\nmethods: [{method: A, printed: {x: {R1: 500, source: Z}}}]", "methods.0.printed.x.R1: "),
-            ("{", "cannot read"),
+            ("{", "cannot be read"),
         ],
     )
     def test_published_numbers_without_a_source_are_refused(self, tmp_path: Path, text: str, said: str) -> None:

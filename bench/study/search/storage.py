@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable
@@ -70,9 +71,22 @@ def _serialise(engine: Any) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _begin(connection.connection.dbapi_connection)
 
     engine.dispose()  # connections that were opened before
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Take the turn. What a killed process left half-written is undone by the next one, and SQLite has nobody wait for that."""
+    give_up = time.monotonic() + BUSY
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
 
 
 class _Database(RDBStorage):
