@@ -24,8 +24,8 @@ from torch import Tensor
 
 from bench import tables
 from bench.config import EvaluationOptions
-from bench.contracts import Box, Features, Grounding, Split, TextImageModel
-from bench.engine import Embedded
+from bench.contracts import Box, Grounding, Split, TextImageModel
+from bench.engine import Embedded, rows_of
 from bench.metrics import blocks
 from bench.phrases import Phrase
 
@@ -68,16 +68,12 @@ def _weights(model: TextImageModel, embedded: Embedded, split: Split, options: E
     found = []
     with torch.inference_mode():
         for rows in blocks(len(owners), options.query_block):
-            images = _rows(embedded.images, owners[rows], device)
-            weights = model.attention(_rows(embedded.captions, rows, device), images)
+            images = rows_of(embedded.images, owners[rows], device)
+            weights = model.attention(rows_of(embedded.captions, rows, device), images)
             if weights is None:
                 return None
             found.append(weights.float().cpu())
     return torch.cat(found)
-
-
-def _rows(features: Features, rows: slice | Tensor, device: torch.device) -> Features:
-    return {name: value[rows].to(device) for name, value in features.items()}
 
 
 def _part(phrase: Phrase, query: int, image: int, truth: Grounding) -> tuple[str | None, Box | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from bench import registry
 from bench._augment_options import AugmentOptions
 from bench.contracts import DataOptions, Dataset, ModelOptions, Options, Preset
 from bench.errors import UsageError
-from bench.validation import keys_of, read_yaml, unknown, validated
+from bench.validation import dotted, keys_of, read_yaml, unknown, validated
 
 SECTIONS = ("model", "data", "train", "evaluation")
 
@@ -189,7 +189,7 @@ def config_hash(config: RunConfig) -> str:
 
 def flatten(config: RunConfig) -> dict[str, str | int | float | bool]:
     """Dotted keys with plain values, as MLflow wants its parameters. None is `null`, a list is its JSON."""
-    return dict(_flat(config.dump(), ""))
+    return {key: value if isinstance(value, str | int | float) else json.dumps(value) for key, value in dotted(config.dump())}
 
 
 def run_folder(config: RunConfig) -> Path:
@@ -269,14 +269,6 @@ def _mapping(values: Any, key: str) -> Mapping[str, Any]:
     if not isinstance(values, Mapping | None):
         raise UsageError(f"{key} must be a mapping of options ({key}.<option>), got {values!r}")
     return values or {}
-
-
-def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str | int | float | bool]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value if isinstance(value, str | int | float) else json.dumps(value)
 
 
 def _surface() -> set[str]:

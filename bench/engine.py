@@ -172,10 +172,10 @@ def similarities(
     """
     queries, gallery = (embedded.captions, embedded.images) if direction == "t2i" else (embedded.images, embedded.captions)
     precision = torch.bfloat16 if options.precision == "bf16" else torch.float32
-    query, n_gallery = _rows(queries, rows, device, precision), len(next(iter(gallery.values())))
+    query, n_gallery = rows_of(queries, rows, device, precision), len(next(iter(gallery.values())))
 
     def compared(some: Features, columns: slice | Tensor, of: Compare) -> dict[str, Tensor]:
-        block = _rows(gallery, columns, device, precision)
+        block = rows_of(gallery, columns, device, precision)
         found = of(some, block) if direction == "t2i" else {name: value.T for name, value in of(block, some).items()}
         return {name: value.float().cpu() for name, value in found.items()}
 
@@ -210,7 +210,8 @@ def _followed(best: Mapping[str, Tensor], order: Tensor) -> dict[str, Tensor]:
     return {name: torch.empty(order.shape).scatter_(1, order, torch.cat([value, tail], dim=1)) for name, value in best.items()}
 
 
-def _rows(features: Features, rows: slice | Tensor, device: torch.device, precision: torch.dtype = torch.float32) -> Features:
+def rows_of(features: Features, rows: slice | Tensor, device: torch.device, precision: torch.dtype = torch.float32) -> Features:
+    """The features of these items, on the device."""
     return {name: value[rows].to(device, precision if value.is_floating_point() else None) for name, value in features.items()}
 
 

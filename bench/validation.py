@@ -26,6 +26,15 @@ def read_yaml(file: Path, what: str) -> dict[str, Any]:
     return values
 
 
+def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """`{train: {lr: 1}}` and `{train.lr: 1}` alike -> (train.lr, 1)."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def validated(options: type[AnyOptions], values: Mapping[str, Any], prefix: str, keys: Sequence[str]) -> AnyOptions:
     """The options of these values. What is wrong with them is a UsageError; `prefix` is where they stand, `keys` what there is."""
     _refuse_truth(options, values, prefix)

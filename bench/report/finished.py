@@ -6,7 +6,7 @@ A run is taken as it says it is: its `result.json` is checked, and what cannot b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -20,6 +20,7 @@ from bench.contracts import Track, silently
 from bench.errors import UsageError
 from bench.metrics import METRICS
 from bench.store import Store
+from bench.validation import dotted
 
 PER_QUERY, HISTORY, CONFIG = "per_query.parquet", "metrics.jsonl", "config.yaml"
 OUTCOMES = {"R1": "first_match", "R5": "first_match", "R10": "first_match", "mAP": "AP", "mINP": "INP"}
@@ -106,21 +107,13 @@ class Finished:
     def options(self) -> dict[str, Any]:
         """The run's configuration by dotted keys; {} where it cannot be read."""
         try:
-            return dict(_flat(yaml.load((self.folder / CONFIG).read_text(encoding="utf-8"), Loader=_Loader), ""))
+            return dict(dotted(yaml.load((self.folder / CONFIG).read_text(encoding="utf-8"), Loader=_Loader)))
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return {}
 
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """A safe loader; the one in C where there is one, since there may be a thousand files."""
-
-
-def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 class LeftOut(NamedTuple):

@@ -8,7 +8,7 @@ with `grid` in place of `space` is an ablation: every cell with every seed, noth
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -24,7 +24,7 @@ from bench.study._file import MINIMISED as MINIMISED
 from bench.study._file import Range as Range
 from bench.study._file import StudyFile
 from bench.study._file import label as label
-from bench.validation import keys_of, read_yaml, validated
+from bench.validation import dotted, keys_of, read_yaml, validated
 
 FIRST_FRESH_SEED = 100
 """`study finish` counts its seeds from here; a search that uses one of them is passed over."""
@@ -115,7 +115,7 @@ def load(path: Path, overrides: Sequence[str] = (), flags: Mapping[str, Any] | N
 
 def _searches(stem: str, values: Mapping[str, Any], overrides: Sequence[str], flags: Mapping[str, Any]) -> list[Search]:
     file = validated(StudyFile, values, "", list(keys_of(StudyFile, "")))
-    base = dict(_dotted(file.base, ""))
+    base = dict(dotted(file.base))
     found = []
     for model in file.model:
         config = resolve(model, file.dataset, file.preset, overrides=overrides, flags={**base, **flags})
@@ -125,15 +125,6 @@ def _searches(stem: str, values: Mapping[str, Any], overrides: Sequence[str], fl
         _check_space(search)
         _check_grid(search)
     return found
-
-
-def _dotted(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
-    """`{train: {lr: 1}}` and `{train.lr: 1}` alike -> (train.lr, 1)."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _check_space(search: Search) -> None:

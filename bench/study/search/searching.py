@@ -17,6 +17,7 @@ from bench.study.search.attempts import Row, again, earlier, identity, is_lost, 
 from bench.study.search.sampler import ByNumber, drawn, drawn_keys, pruner_of
 from bench.study.search.storage import address, opened
 from bench.study.trial import Outcome, Pruned
+from bench.validation import dotted
 
 Objective = Callable[[int, Mapping[str, Any], "Attempt"], Outcome]
 """(number of the trial, its options' values, the way to the study) -> what it obtained."""
@@ -49,7 +50,7 @@ class Searching:
         if before is None:
             self.keep("declared", declared)
             return
-        ours, theirs = dict(_leaves(declared)), dict(_leaves(before))
+        ours, theirs = dict(dotted(declared)), dict(dotted(before))
         new = {
             key for key in ours if key.startswith("base.") and key not in theirs
         }  # options that came into being since, at their defaults
@@ -231,10 +232,3 @@ class Attempt:
 def _bar(search: Search) -> str:
     pruner = search.file.pruner
     return "median" if pruner.name == "median" else f"best {pruner.keep:g} %"
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
-    return found
