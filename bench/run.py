@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from accelerate import Accelerator
-from filelock import FileLock, Timeout
 
 from bench import checkpoint, cost, embeddings, record
 from bench.config import RunConfig, config_hash, flatten, run_folder
@@ -23,6 +21,7 @@ from bench.errors import Interrupted, UsageError
 from bench.evaluation import Evaluated, evaluate, last_checkpoint, reference_lines
 from bench.evaluation import evaluate_saved as evaluate_saved
 from bench.figures import curves, retrieval_sheet
+from bench.locks import alone
 from bench.materials import TOKENIZER, Materials, gather
 from bench.progress import Reporter, Silent
 from bench.record import RunResult as RunResult
@@ -97,19 +96,11 @@ def _train_and_test(
 # ------------------------------------------------------------------------------------------------------ before a run
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One run at a time in a run's folder. The lock goes with the process, however that ends."""
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """One run at a time in a run's folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UsageError(f"another process is at work on {folder}; wait for it, or take another --seed or --output-dir") from error
-    try:
-        yield
-    finally:
-        lock.release()
+    taken = UsageError(f"another process is at work on {folder}; wait for it, or take another --seed or --output-dir")
+    return alone(folder.with_name(f".{folder.name}.lock"), taken)
 
 
 def _settle(folder: Path, config: RunConfig, resume: str, reporter: Reporter) -> None:

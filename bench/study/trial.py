@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
 
 from bench import checkpoint, record
 from bench.config import RunConfig, config_hash, flatten
 from bench.contracts import SplitName
 from bench.cost import flops
 from bench.errors import Interrupted, RunFailed
+from bench.locks import alone
 from bench.materials import TOKENIZER, Materials, gather
 from bench.progress import Reporter
 from bench.run import run
@@ -227,16 +227,7 @@ def reason_of(error: Exception) -> str:
     return text if isinstance(error, RunFailed) else f"{type(error).__name__}: {text}"
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> AbstractContextManager[None]:
     """One process at a time on a trial. Another one means that a worker was taken for dead and is not."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Interrupted("another process is still at work on this trial") from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return alone(folder / ".lock", Interrupted("another process is still at work on this trial"))
