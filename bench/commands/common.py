@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE
 DataRoot = Annotated[Path | None, typer.Option(metavar="DIR", help="Holds the datasets' folders. [TBPS_DATA_ROOT, else data/]")]
 Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where to compute. [auto]")]
 Limit = Annotated[int | None, typer.Option(metavar="N", help="Keep only N images of each split, to try things out.")]
+DatasetName = Annotated[str, typer.Argument(metavar="NAME|TABLE", help="A dataset's name (`list datasets`), or a table's path.")]
+OutputDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept, and caches in its folder .cache. [results]")]
+Tracking = Annotated[Literal["mlflow", "none"] | None, typer.Option(help="Where metrics go besides the folder. [mlflow]")]
+Precision = Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Arithmetic of the model. [fp32]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure (as TBPS_DEBUG=1 does).")]
 
@@ -36,6 +41,11 @@ def plug_in(values: Sequence[str] | None) -> None:
 def text(path: Path | None) -> str | None:
     """A path as configuration holds it."""
     return None if path is None else str(path)
+
+
+def folder_name(dataset: str) -> str:
+    """A data set's name as that of a folder, wherever a record has it from."""
+    return re.sub(r"[^\w.-]+", "-", dataset).strip(".-") or "runs"
 
 
 def print_out(*renderables: Any) -> None:

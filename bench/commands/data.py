@@ -10,7 +10,7 @@ import typer
 
 from bench import registry
 from bench.commands import data_prepare, data_stats
-from bench.commands.common import AsJson, DataRoot, Debug, Overrides, Plugins, plug_in, print_out, reporting
+from bench.commands.common import AsJson, DataRoot, DatasetName, Debug, Overrides, Plugins, plug_in, print_out, reporting
 
 if TYPE_CHECKING:
     from bench.contracts import Dataset
@@ -20,12 +20,10 @@ app.command("stats", short_help="The numbers and figures a paper prints of it.")
 app.command("prepare", short_help="Decode images once, before any run; phrases and tokens too.")(data_prepare.prepare)
 app.command("phrases", short_help="The harness's noun phrases beside spaCy's.")(data_prepare.phrases)
 
-Name = Annotated[str, typer.Argument(metavar="NAME|TABLE", help="A dataset's name (`list datasets`), or a table's path.")]
-
 
 @app.command("check", short_help="Is the data set what a result says it is? Exit code 0, 1 or 2.")
 def check(
-    name: Name,
+    name: DatasetName,
     data_root: DataRoot = None,
     overrides: Overrides = None,
     alone: Annotated[bool, typer.Option("--alone", help="Do not compare with images of other sets under the data root.")] = False,

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from bench.commands.common import AsJson, DataRoot, Debug, Overrides, Plugins, plug_in, print_out, reporting, text
+from bench.commands.common import AsJson, DataRoot, DatasetName, Debug, OutputDir, Overrides, Plugins, plug_in, print_out, reporting, text
 from bench.console import table
 
-Name = Annotated[str, typer.Argument(metavar="NAME|TABLE", help="A dataset's name (`list datasets`), or a table's path.")]
-OutputDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept; the caches are in its folder .cache. [results]")]
 SHOWN = 20
 """Differences that a table shows."""
 
 
 def prepare(
-    name: Name,
+    name: DatasetName,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Its resolution and tokens. [the resolutions of all models]")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="Of the model. [the dataset's default]")] = None,
     overrides: Overrides = None,
@@ -46,7 +43,7 @@ def prepare(
 
 
 def phrases(
-    name: Name,
+    name: DatasetName,
     against: Annotated[Literal["spacy"], typer.Option(help="The yardstick.")] = "spacy",
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Whose captions.")] = "test",
     sample: Annotated[int, typer.Option(metavar="N", min=1, help="Captions compared, drawn from a seed.")] = 500,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench import registry
-from bench.commands.common import AsJson, DataRoot, Debug, Overrides, Plugins, plug_in, print_out, reporting
+from bench.commands.common import AsJson, DataRoot, DatasetName, Debug, Overrides, Plugins, plug_in, print_out, reporting
 from bench.console import table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SPREADS |= {"images_an_identity": "images an identity", "captions_an_image": "ca
 
 
 def stats(
-    name: Annotated[str, typer.Argument(metavar="NAME|TABLE", help="A dataset's name (`list datasets`), or a table's path.")],
+    name: DatasetName,
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="Where figures are written. [results/<dataset>/statistics]")] = None,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw the figures.")] = True,
     data_root: DataRoot = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.common import DataRoot, Debug, Plugins, plug_in, reporting
+from bench.commands.common import DataRoot, Debug, Plugins, folder_name, plug_in, reporting
 
 
 def look(
@@ -25,13 +25,14 @@ def look(
     from bench.report import finished
 
     with reporting() as reporter:
-        apart = list(looking.groups(finished.in_folders(results, reporter.track).runs))
-        if not apart:
+        runs = finished.in_folders(results, reporter.track).runs
+        if not runs:
             raise UsageError("no finished run lies there; `python -m bench list runs` shows what there is")
-        for number, runs in enumerate(apart, start=1):
-            place = out or Path("reports") / next(iter(runs.values()))[0].record.dataset / "look"
-            place = place / str(number) if len(apart) > 1 else place
-            made = looking.look(runs, place, reporter, with_images=with_images, data_root=data_root)
+
+        def place(dataset: str) -> Path:
+            return out or Path("reports") / folder_name(dataset) / "look"
+
+        for made in looking.look_at(runs, place, reporter, with_images=with_images, data_root=data_root):
             for title, path in made.pictures:
                 reporter.note(f"{path}: {title}")
             typer.echo(f"page: {made.page}")

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench import registry
-from bench.commands.common import AsJson, DataRoot, Debug, Device, Plugins, plug_in, print_out, reporting, text
+from bench.commands.common import (
+    AsJson,
+    DataRoot,
+    Debug,
+    Device,
+    OutputDir,
+    Plugins,
+    Precision,
+    Tracking,
+    folder_name,
+    plug_in,
+    print_out,
+    reporting,
+    text,
+)
 from bench.console import table
 from bench.errors import UsageError
 from bench.progress import Reporter
@@ -45,10 +58,12 @@ def report(
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 found = _found(experiment, results or [], Path(scratch), reporter)
-                place = out or Path("reports") / _folder(found.runs[0].record.dataset if found.runs else "")
+                place = out or Path("reports") / folder_name(found.runs[0].record.dataset if found.runs else "")
                 command = _command(experiment, results or [], place, title, look)
                 if look:
-                    _look(found, place / "look", reporter)
+                    from bench.look.looking import look_at
+
+                    list(look_at(found.runs, lambda _: place / "look", reporter))
                 made = reports.build(found, reporter, title=title or _title(experiment, place), command=command, folder=place)
             files = reports.write(made, place, reporter)
             if experiment is not None:
@@ -64,19 +79,6 @@ def _found(experiment: str | None, results: list[Path], scratch: Path, reporter:
     if experiment is None:
         return finished.in_folders(results, reporter.track)
     return finished.in_store(experiment, results or [Path("results")], scratch, reporter.track)
-
-
-def _folder(dataset: str) -> str:
-    """A data set's name as that of a folder, wherever a record has it from."""
-    return re.sub(r"[^\w.-]+", "-", dataset).strip(".-") or "runs"
-
-
-def _look(found: Found, folder: Path, reporter: Reporter) -> None:
-    from bench.look import looking
-
-    groups = list(looking.groups(found.runs))
-    for number, runs in enumerate(groups, start=1):
-        looking.look(runs, folder / str(number) if len(groups) > 1 else folder, reporter)
 
 
 def _command(experiment: str | None, results: list[Path], out: Path, title: str | None, look: bool) -> str:
@@ -110,10 +112,10 @@ def reproduce(
     card: Annotated[Path | None, typer.Option(metavar="FILE", help="A card of one's own. [studies/reproduce/MODEL-DATASET.yaml]")] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", min=1, help="Runs. [the card's]")] = None,
     device: Device = None,
-    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Arithmetic of the model. [fp32]")] = None,
+    precision: Precision = None,
     data_root: DataRoot = None,
-    output_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept. [results]")] = None,
-    tracker: Annotated[Literal["mlflow", "none"] | None, typer.Option(help="Where metrics go besides the folder. [mlflow]")] = None,
+    output_dir: OutputDir = None,
+    tracker: Tracking = None,
     as_json: AsJson = False,
     plugin: Plugins = None,
     debug: Debug = False,

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.commands.common import AsJson, DataRoot, Debug, Device, Overrides, Plugins, plug_in, print_out, reporting, text
+from bench.commands.common import (
+    AsJson,
+    DataRoot,
+    Debug,
+    Device,
+    OutputDir,
+    Overrides,
+    Plugins,
+    Tracking,
+    plug_in,
+    print_out,
+    reporting,
+    text,
+)
 from bench.console import duration, table
 
 if TYPE_CHECKING:
@@ -26,44 +39,43 @@ Storage = Annotated[
     typer.Option(metavar="URL", help="sqlite:///FILE, journal:FILE, postgresql://... [TBPS_STUDY_STORAGE, the file's, studies/NAME.db]"),
 ]
 Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes on this machine. The same command elsewhere joins the study.")]
-OutputDir = Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept. [results]")]
-Tracking = Annotated[Literal["mlflow", "none"] | None, typer.Option("--tracker", help="Where metrics go besides the folder. [mlflow]")]
 
 
-@app.command("run", short_help="Begin a study, or go on with it.")
-def run(
-    file: File,
-    workers: Workers = 1,
-    storage: Storage = None,
-    overrides: Overrides = None,
-    device: Device = None,
-    data_root: DataRoot = None,
-    output_dir: OutputDir = None,
-    tracker: Tracking = None,
-    plugin: Plugins = None,
-    debug: Debug = False,
-) -> None:
-    """Begin a study, or go on with it, until its budget is spent. Test is never looked at by a search."""
-    flags = _flags(device, data_root, output_dir, tracker)
-    _conduct(file, workers, storage, overrides, flags, plugin, create=True)
+def _conducting(about: str, *, create: bool) -> Callable[..., None]:
+    def command(
+        file: File,
+        workers: Workers = 1,
+        storage: Storage = None,
+        overrides: Overrides = None,
+        device: Device = None,
+        data_root: DataRoot = None,
+        output_dir: OutputDir = None,
+        tracker: Tracking = None,
+        plugin: Plugins = None,
+        debug: Debug = False,
+    ) -> None:
+        plug_in(plugin)
+        from bench.study.declared import load
+        from bench.study.workers import Orders, conduct
+
+        flags = _flags(device, data_root, output_dir, tracker)
+        for search in load(file, overrides or [], flags):
+            orders = Orders(file, search.name, storage, tuple(overrides or ()), flags, tuple(plugin or ()))
+            with reporting() as reporter:
+                _say_what_is_left_out(search, reporter)
+                searching = conduct(orders, search, workers=workers, create=create, reporter=reporter)
+            _show(searching)
+
+    command.__doc__ = about
+    return command
 
 
-@app.command("resume", short_help="Go on with a study that was begun.")
-def resume(
-    file: File,
-    workers: Workers = 1,
-    storage: Storage = None,
-    overrides: Overrides = None,
-    device: Device = None,
-    data_root: DataRoot = None,
-    output_dir: OutputDir = None,
-    tracker: Tracking = None,
-    plugin: Plugins = None,
-    debug: Debug = False,
-) -> None:
-    """Go on with a study that was begun: as `run`, but one that is not there is an error."""
-    flags = _flags(device, data_root, output_dir, tracker)
-    _conduct(file, workers, storage, overrides, flags, plugin, create=False)
+app.command("run", short_help="Begin a study, or go on with it.")(
+    _conducting("Begin a study, or go on with it, until its budget is spent. Test is never looked at by a search.", create=True)
+)
+app.command("resume", short_help="Go on with a study that was begun.")(
+    _conducting("Go on with a study that was begun: as `run`, but one that is not there is an error.", create=False)
+)
 
 
 @app.command("show", short_help="The trials, the best so far, what runs now.")
@@ -196,28 +208,6 @@ def _spread(told: dict[str, Any]) -> str:
 
 def _flags(device: str | None, data_root: Path | None, output_dir: Path | None, tracker: str | None) -> dict[str, Any]:
     return {"device": device, "data_root": text(data_root), "output_dir": text(output_dir), "tracker": tracker}
-
-
-def _conduct(
-    file: Path,
-    workers: int,
-    storage: str | None,
-    overrides: Sequence[str] | None,
-    flags: dict[str, Any],
-    plugins: Sequence[str] | None,
-    *,
-    create: bool,
-) -> None:
-    plug_in(plugins)
-    from bench.study.declared import load
-    from bench.study.workers import Orders, conduct
-
-    for search in load(file, overrides or [], flags):
-        orders = Orders(file, search.name, storage, tuple(overrides or ()), flags, tuple(plugins or ()))
-        with reporting() as reporter:
-            _say_what_is_left_out(search, reporter)
-            searching = conduct(orders, search, workers=workers, create=create, reporter=reporter)
-        _show(searching)
 
 
 def _say_what_is_left_out(search: Search, reporter: Any) -> None:

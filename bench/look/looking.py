@@ -6,7 +6,7 @@ Images are shown only where a data set's are free (`Dataset.free`) or where they
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -61,6 +61,21 @@ def groups(runs: Sequence[Finished]) -> Iterator[Runs]:
 
 def _mean_r1(runs: Sequence[Finished]) -> float:
     return sum(run.record.metrics["test"]["t2i"]["R1"] for run in runs) / len(runs)
+
+
+def look_at(
+    runs: Sequence[Finished],
+    place: Callable[[str], Path],
+    reporter: Reporter,
+    *,
+    with_images: bool = False,
+    data_root: Path | None = None,
+) -> Iterator[Looked]:
+    """`look` for each group of runs that may be compared. `place`: the folder for a data set; of several groups each has one within it."""
+    every = list(groups(runs))
+    for number, group in enumerate(every, start=1):
+        folder = place(next(iter(group.values()))[0].record.dataset)
+        yield look(group, folder / str(number) if len(every) > 1 else folder, reporter, with_images=with_images, data_root=data_root)
 
 
 def look(runs: Runs, folder: Path, reporter: Reporter, *, with_images: bool = False, data_root: Path | None = None) -> Looked:
