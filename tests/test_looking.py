@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -88,3 +89,14 @@ def test_a_folder_without_runs_is_one_line(tmp_path: Path, capsys: pytest.Captur
     assert cli.main(["look", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_records_data_set_names_no_folder_elsewhere(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "a" / "b"
+    shutil.copytree(results, place / "runs")
+    for file in (place / "runs").rglob("result.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"dataset": "../../evil"}))
+    monkeypatch.chdir(place)
+    assert cli.main(["look", "runs"]) == 2  # nobody knows such a data set
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert [path.name for path in place.iterdir()] == ["runs"]

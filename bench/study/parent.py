@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import record
 from bench.progress import Reporter
-from bench.study.ablation import cells, heat_map
+from bench.study.ablation import cells, draw_cells
 from bench.study.figures import draw
 from bench.study.search.pages import importances, page
 from bench.study.search.searching import Searching
@@ -43,7 +43,7 @@ def leave(searching: Searching, reporter: Reporter) -> list[Path]:
     made: list[Path] = []
     try:
         if search.file.grid:
-            return [heat_map(search, cells(search, searching.rows()), folder / "cells.png")]
+            return [draw_cells(search, cells(search, searching.rows()), folder / "cells.png")]
         made += draw(search, searching.rows(), importances(searching), folder)
         made.append(page(searching, folder / "study.html"))
     except Exception as error:
