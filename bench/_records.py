@@ -187,6 +187,10 @@ class Box(NamedTuple):
     bottom: float
 
 
+WHOLE = Box(0, 0, 1, 1)
+"""The whole image."""
+
+
 @dataclass(frozen=True)
 class Grounding:
     """What is where on the images of a split and which words speak of it, where that is known."""

@@ -24,6 +24,8 @@ from bench.errors import UsageError
 from bench.validation import dotted, keys_of, read_yaml, unknown, validated
 
 SECTIONS = ("model", "data", "train", "evaluation")
+INDIFFERENT = ("train.workers", "train.speed.", "evaluation.", "device", "data_root", "output_dir", "tracker", "preset")
+"""Beginnings of the keys in which two processes of one run may differ."""
 
 
 class SpeedOptions(Options):

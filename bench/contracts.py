@@ -20,6 +20,7 @@ from bench._gather import gathered as gathered
 from bench._hot_path import HotPath as HotPath
 from bench._options import DataOptions as DataOptions
 from bench._options import Options as Options
+from bench._records import WHOLE as WHOLE
 from bench._records import Absent as Absent
 from bench._records import Box as Box
 from bench._records import CaptionRecord as CaptionRecord

@@ -13,7 +13,7 @@ import yaml
 from accelerate import Accelerator
 
 from bench import checkpoint, cost, embeddings, record
-from bench.config import RunConfig, config_hash, flatten, run_folder
+from bench.config import INDIFFERENT, RunConfig, config_hash, flatten, run_folder
 from bench.contracts import SplitName
 from bench.dryrun import dry_run as dry_run
 from bench.engine import accelerator
@@ -30,8 +30,6 @@ from bench.tracking import NoTracker, Tracker
 
 CHECKPOINTS = "checkpoints"
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-INDIFFERENT = ("train.workers", "train.speed.", "evaluation.", "device", "data_root", "output_dir", "tracker", "preset")
-"""Beginnings of the keys in which two processes of one run may differ."""
 
 
 def run(config: RunConfig, tracker: Tracker, reporter: Reporter, resume: str = "auto", watch: Watch | None = None) -> RunResult:

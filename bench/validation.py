@@ -46,6 +46,13 @@ def validated(options: type[AnyOptions], values: Mapping[str, Any], prefix: str,
         raise UsageError(_line(problems[0], prefix, keys) + more) from error
 
 
+def first_problem(error: ValidationError, whole: str = "") -> str:
+    """The first thing that is wrong with what a file holds: where in it (`whole`: where it is all of it), and the rule."""
+    wrong = error.errors(include_url=False)[0]
+    place, rule = ".".join(map(str, wrong["loc"])) or whole, wrong["msg"].removeprefix("Value error, ")
+    return f"{place}: {rule}" if place else rule
+
+
 def _refuse_truth(options: Any, values: Mapping[str, Any], prefix: str) -> None:
     """`true` is no number, though pydantic would read it as 1."""
     for name, info in options.model_fields.items():

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from bench.contracts import Batch, Box, Captions, Features, HotPath, InputSpec, Preset, Vocabulary
+from bench.contracts import WHOLE, Batch, Box, Captions, Features, HotPath, InputSpec, Preset, Vocabulary
 from models._cells import Alignments, ImageScale, TextScale, alignments
 from models._heads import CrossScaleAlignment, GlobalAlignment, LocalScore, SoftmaxOver, projection
 from models._presets import PAPER_TRAIN, SMALL_MODEL, SMALL_TRAIN
@@ -234,7 +234,7 @@ class ACSA(TwoTowers):
         if released or self.cross_scale is None:
             return None
         final, earlier = self.image_tower.grids
-        whole = [Box(0, 0, 1, 1)] if "whole" in self.config.image_scales else []
+        whole = [WHOLE] if "whole" in self.config.image_scales else []
         regions = cell_boxes(final, self.config.n_regions, 1) if self.regions is not None else ()
         windows = cell_boxes(earlier, *self.windows.grid) if isinstance(self.windows, GridWindows) else ()
         return (*whole, *regions, *windows)

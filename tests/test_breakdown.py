@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench._spread import Identities
 from bench.attributes import attributes
-from bench.errors import UsageError
 from bench.report import breakdown as module
-from bench.report.breakdown import breakdown, histories, rank_curves
+from bench.report.breakdown import breakdown, rank_curves
 
 WORDS = ("A man in a red coat", "A woman with a black bag and a hat, walking away", "Someone", "A girl in a red dress, with red shoes")
 
@@ -93,18 +89,3 @@ class TestBreakdown:
 
     def test_the_same_tables_give_the_same_intervals(self) -> None:
         pd.testing.assert_frame_equal(breakdown(RUNS), breakdown(RUNS))
-
-
-class TestHistories:
-    def test_a_row_an_epoch(self, tmp_path: Path) -> None:
-        lines = [{"epoch": epoch, "val/t2i/R1": 10.0 * epoch, "val/t2i/mAP": 5.0, "lr": 1.0} for epoch in (1, 2)]
-        (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        told = histories({"a": [(3, tmp_path)]})
-        assert told.to_dict("records")[1] == {"model": "a", "seed": 3, "epoch": 2, "R1": 20.0, "mAP": 5.0}
-
-    @pytest.mark.parametrize("content", [None, "{", '{"epoch": 1}', "[1]"])
-    def test_what_cannot_be_read_is_one_line(self, tmp_path: Path, content: str | None) -> None:
-        if content is not None:
-            (tmp_path / "metrics.jsonl").write_text(content)
-        with pytest.raises(UsageError, match=r"cannot read .*metrics\.jsonl"):
-            histories({"a": [(0, tmp_path)]})

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.canvas import INK, PALE, drawing, plain
-from bench.contracts import Box
+from bench.contracts import WHOLE, Box
 from bench.figures import MATCH, MISS, pixels, wrapped
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 PHRASES = 6
 """Most phrases of a caption that are drawn."""
 CAPTION_INCHES, IMAGE_INCHES, ROW_INCHES, TITLE_INCHES = 3.1, 1.2, 2.75, 0.8
-WHOLE = Box(0, 0, 1, 1)
 DIMMEST = 0.22
 """Brightness of a place that gets no attention, of one."""
 

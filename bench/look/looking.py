@@ -5,14 +5,12 @@ Images are shown only where a data set's are free (`Dataset.free`) or where they
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from bench import attention, per_query, registry, tables
 from bench.config import RunConfig
@@ -24,9 +22,10 @@ from bench.look import retrievals
 from bench.look.attention_sheet import attention_sheet
 from bench.progress import Reporter
 from bench.report import figures as report_figures
-from bench.report.comparison import apart, label
+from bench.report.comparison import apart, labelled
 from bench.report.finished import Finished
 from bench.report.pointing import pointing
+from bench.validation import read_yaml
 
 PAGE, POINTING = "retrievals.html", "pointing.csv"
 MODELS = 8
@@ -51,12 +50,9 @@ class Looked:
 def groups(runs: Sequence[Finished]) -> Iterator[Runs]:
     """The runs that may be compared, by the name of their row, the best first; in the order of a report's sections."""
     for group in apart(runs):
-        rows: dict[tuple[str, str], list[Finished]] = defaultdict(list)
-        for run in sorted(group, key=lambda run: run.record.seed):
-            rows[run.record.model, run.record.config_hash].append(run)
-        labels = label(rows)
-        best = sorted(rows, key=lambda key: (-_mean_r1(rows[key]), labels[key]))[:MODELS]
-        yield {labels[key]: rows[key] for key in best}
+        rows = labelled(group)
+        best = sorted(rows, key=lambda name: (-_mean_r1(rows[name]), name))[:MODELS]
+        yield {name: rows[name] for name in best}
 
 
 def _mean_r1(runs: Sequence[Finished]) -> float:
@@ -147,11 +143,7 @@ def _free(run: Finished) -> bool:
 
 def _image_root(run: Finished, data_root: Path | None) -> Path:
     """The folder that a run's image paths are relative to."""
-    file = run.folder / "config.yaml"
-    try:
-        config = RunConfig.from_dict(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot read {file} ({type(error).__name__}), which tells where the images are") from error
+    config = RunConfig.from_dict(read_yaml(run.folder / "config.yaml", "the run's configuration"))
     dataset = registry.load("dataset", config.dataset_name)(data_root or config.data_root, config.data)
     root: Path = dataset.split("test").root
     return root

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.attention import token_boxes
-from bench.contracts import Box
+from bench.contracts import WHOLE, Box
 from bench.figures import RetrievalRow
-from bench.look.attention_sheet import WHOLE, AttendedPhrase, AttentionRow
+from bench.look.attention_sheet import AttendedPhrase, AttentionRow
 from bench.per_query import located
 from bench.report.pointing import contains
 

@@ -6,9 +6,7 @@ group's own queries. Groups overlap where a caption names several things. Percen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +15,6 @@ from numpy.typing import NDArray
 from bench._spread import LEVEL, Identities
 from bench.attributes import KINDS, attributes
 from bench.contracts import Track, silently
-from bench.errors import UsageError
 from bench.phrases import noun_phrases
 
 Runs = Mapping[str, Sequence[pd.DataFrame]]
@@ -94,21 +91,3 @@ def _classes(by: str, counts: NDArray[np.int64]) -> Iterator[tuple[str, str, NDA
     for top in tops:
         yield by, str(bottom) if bottom == top else f"{bottom}–{top}", (counts >= bottom) & (counts <= top)
         bottom = int(top) + 1
-
-
-def histories(folders: Mapping[str, Sequence[tuple[int, Path]]]) -> pd.DataFrame:
-    """`model`, `seed`, `epoch`, `R1`, `mAP` on val, of each model's (seed, run folder) pairs. UsageError where one cannot be read."""
-    rows = []
-    for model, runs in folders.items():
-        for seed, folder in runs:
-            for values in _epochs(folder / "metrics.jsonl"):
-                rows.append((model, seed, values["epoch"], values["val/t2i/R1"], values["val/t2i/mAP"]))
-    return pd.DataFrame(rows, columns=["model", "seed", "epoch", "R1", "mAP"])
-
-
-def _epochs(file: Path) -> list[dict[str, float]]:
-    try:
-        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        return [{key: record[key] for key in ("epoch", "val/t2i/R1", "val/t2i/mAP")} for record in records]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"cannot read {file} ({type(error).__name__}: {error}); run it again with --resume never") from error

@@ -92,19 +92,24 @@ def _section(runs: Sequence[Finished], track: Track) -> Section:
 
 def _rows(runs: Sequence[Finished], track: Track) -> tuple[stats.Identities | None, list[Rows]]:
     """The identities of the queries (None where no run tells its queries), and a row a configuration."""
+    queries: pd.DataFrame | None = None
+    rows = []
+    for name, group in track((groups := labelled(runs)).items(), "read outcomes of queries", len(groups)):
+        tables = [run.outcomes() for run in group]
+        queries = next((table for table in (queries, *tables) if table is not None), None)
+        rows.append(Rows(name, tuple(group), _outcomes(tables, queries)))
+    if queries is None or queries["pid"].nunique() < 2:
+        return None, [row._replace(outcomes=None) for row in rows]
+    return stats.Identities(queries["pid"].to_numpy(np.int64)), rows
+
+
+def labelled(runs: Sequence[Finished]) -> dict[str, list[Finished]]:
+    """The runs of each row by its name: those of one model and configuration, by seed."""
     groups: dict[tuple[str, str], list[Finished]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.record.seed):
         groups[run.record.model, run.record.config_hash].append(run)
     labels = label(groups)
-    queries: pd.DataFrame | None = None
-    rows = []
-    for key, group in track(groups.items(), "read outcomes of queries", len(groups)):
-        tables = [run.outcomes() for run in group]
-        queries = next((table for table in (queries, *tables) if table is not None), None)
-        rows.append(Rows(labels[key], tuple(group), _outcomes(tables, queries)))
-    if queries is None or queries["pid"].nunique() < 2:
-        return None, [row._replace(outcomes=None) for row in rows]
-    return stats.Identities(queries["pid"].to_numpy(np.int64)), rows
+    return {labels[key]: group for key, group in groups.items()}
 
 
 def label(groups: Mapping[tuple[str, str], Sequence[Finished]]) -> dict[tuple[str, str], str]:

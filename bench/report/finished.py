@@ -20,7 +20,7 @@ from bench.contracts import Track, silently
 from bench.errors import UsageError
 from bench.metrics import METRICS
 from bench.store import Store
-from bench.validation import dotted
+from bench.validation import dotted, first_problem
 
 PER_QUERY, HISTORY, CONFIG = "per_query.parquet", "metrics.jsonl", "config.yaml"
 OUTCOMES = {"R1": "first_match", "R5": "first_match", "R10": "first_match", "mAP": "AP", "mINP": "INP"}
@@ -142,9 +142,7 @@ class Found:
         except UsageError as error:
             self.left_out.append(LeftOut(name, str(error).partition("; the run begins anew")[0]))
         except ValidationError as error:
-            wrong = error.errors()[0]
-            place = ".".join(map(str, wrong["loc"])) or record.RESULT
-            self.left_out.append(LeftOut(name, f"{place}: {wrong['msg'].removeprefix('Value error, ')}"))
+            self.left_out.append(LeftOut(name, first_problem(error, record.RESULT)))
 
     def latest(self) -> Found:
         """Without the earlier ones of several runs of one configuration, seed and data: another store, or begun anew."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bench import attention, per_query
+from bench import attention, config, per_query
 from bench.contracts import Track
 from bench.errors import UsageError
 from bench.report.breakdown import breakdown, rank_curves
@@ -17,7 +17,7 @@ from bench.report.heat import heat
 from bench.report.pointing import pointing
 from bench.stats import Identities
 
-INDIFFERENT = ("seed", "preset", "device", "data_root", "output_dir", "tracker", "evaluation.", "train.workers")
+INDIFFERENT = (*config.INDIFFERENT, "seed")
 """Beginnings of options that do not tell rows apart."""
 FIGURED = 8
 """Models that figures show, the best by R1: more cannot be told apart by eye."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from bench._spread import Identities
 from bench.attention import token_boxes
-from bench.contracts import Box
+from bench.contracts import WHOLE, Box
 
 ALL = "all parts"
 FEWEST = 10
@@ -55,7 +55,7 @@ def _rows(tables: Sequence[pd.DataFrame], boxes: Sequence[Box], pids: NDArray[np
     """All parts, then each that enough identities have, the most frequent first."""
     first = tables[0]
     parts, people = first["part"].to_numpy(), pids[first["query"].to_numpy()]
-    local = np.array([box != Box(0, 0, 1, 1) for box in boxes])  # (R,)
+    local = np.array([box != WHOLE for box in boxes])  # (R,)
     holds = contains([box for box, kept in zip(boxes, local, strict=True) if kept], [Box(*box) for box in first["box"]])  # (F, R')
     hits, mass, whole = np.mean([_told(table, local, holds) for table in tables], axis=0)  # each (F,)
     best = {part: holds[parts == part].mean(axis=0).max() for part in np.unique(parts)}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bench import registry
 from bench.errors import UsageError
 from bench.report.data import PublishedRow
-from bench.validation import read_yaml
+from bench.validation import first_problem, read_yaml
 
 FILE = registry.ROOT / "reports" / "published.yaml"
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -79,6 +79,4 @@ def read(file: Path = FILE) -> Published:
     try:
         return Published.model_validate(read_yaml(file, "published results"))
     except ValidationError as error:
-        wrong = error.errors()[0]
-        place = ".".join(map(str, wrong["loc"]))
-        raise UsageError(f"{file}: {place}{': ' if place else ''}{wrong['msg'].removeprefix('Value error, ')}") from error
+        raise UsageError(f"{file}: {first_problem(error)}") from error

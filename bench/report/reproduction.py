@@ -22,7 +22,7 @@ from bench.progress import Reporter
 from bench.run import run
 from bench.stats import agreement
 from bench.tracking import Tracker
-from bench.validation import read_yaml
+from bench.validation import first_problem, read_yaml
 
 CARDS = registry.ROOT / "studies" / "reproduce"
 VERDICT = "reproduction.json"
@@ -93,8 +93,7 @@ def read(file: Path) -> Card:
     try:
         card = Card.model_validate(read_yaml(file, "card"))
     except ValidationError as error:
-        wrong = error.errors()[0]
-        raise UsageError(f"card {file}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
+        raise UsageError(f"card {file}: {first_problem(error)}") from error
     if missing := set(card.tolerance) - set(card.known):
         raise UsageError(f"card {file}: a tolerance for {', '.join(sorted(missing))}, but no known value")
     if not card.tolerance:
