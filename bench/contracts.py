@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeVar, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -35,23 +35,13 @@ from bench._records import Survey as Survey
 from bench._records import Twins as Twins
 from bench._records import absent as absent
 from bench._torchvision import import_beside_torchvision as import_beside_torchvision
+from bench._weights import weights_digest as weights_digest
 from bench.errors import UsageError as UsageError
+from bench.progress import Track as Track
+from bench.progress import silently as silently
 
 Features = dict[str, Tensor]
 """Named tensors whose first axis is the item (image or caption): detachable, sliceable, savable."""
-
-T = TypeVar("T")
-
-
-class Track(Protocol):
-    """Wraps an iterable so that a person sees how far it has come. `total` counts its items where `len` cannot."""
-
-    def __call__(self, items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]: ...
-
-
-def silently(items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
-    """The Track that shows nothing."""
-    return items
 
 
 # ---------------------------------------------------------------------------------------------------------- dataset

@@ -8,14 +8,11 @@ computed from them is what was computed before they were kept.
 from __future__ import annotations
 
 import json
-from hashlib import sha256
 from pathlib import Path
-
-import torch
 
 from bench import checkpoint
 from bench.config import RunConfig
-from bench.contracts import Features, Split, TextImageModel
+from bench.contracts import Features, Split, TextImageModel, weights_digest
 from bench.engine import Embedded
 from bench.errors import UsageError
 
@@ -28,11 +25,7 @@ def key(model: TextImageModel, split: Split, config: RunConfig) -> str:
     told = config.dump()
     records = [(image.path, image.pid) for image in split.images], [(caption.text, caption.image) for caption in split.captions]
     options = {name: told[name] for name in ("model", "data", "precision")}
-    digest = sha256(json.dumps([records, options], sort_keys=True).encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return weights_digest(model, json.dumps([records, options], sort_keys=True))
 
 
 def write(file: Path, embedded: Embedded, split: Split, digest: str) -> None:

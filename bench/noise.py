@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import DataOptions, Dataset, Grounding, Split, SplitName, Track, Twins, UsageError
+from bench.contracts import DataOptions, Dataset, Grounding, Split, SplitName, UsageError
+from bench.wrapped import Wrapped
 
 Sources = NDArray[np.int64]
 """(T,) for the place of each caption, in the protocol's order: the caption whose text stands there."""
@@ -36,60 +37,43 @@ def account(dataset: Dataset) -> dict[str, Any] | None:
     return dataset.account() if isinstance(dataset, Noisy) else None
 
 
-class Noisy(Dataset):
+class Noisy(Wrapped):
     """A data set with moved train captions. Val, test and all else are the clean set's."""
 
-    def __init__(self, clean: Dataset) -> None:
-        super().__init__(clean.root, clean.config)
-        self.clean = clean
-        self.citation = getattr(clean, "citation", "")  # type: ignore[misc]
-
-    def prepare(self, track: Track) -> None:
-        self.clean.prepare(track)
-
     def split(self, name: SplitName) -> Split:
-        return self._train if name == "train" else self.clean.split(name)
+        return self._train if name == "train" else self.whole.split(name)
 
     def ceiling(self, name: SplitName) -> float | None:
-        return None if name == "train" else self.clean.ceiling(name)
+        return None if name == "train" else self.whole.ceiling(name)
 
     def grounding(self, name: SplitName) -> Grounding | None:
         """Phrases go with their texts, and may speak of parts that their image does not have."""
-        truth = self.clean.grounding(name)
+        truth = self.whole.grounding(name)
         if truth is None or name != "train":
             return truth
         return replace(truth, phrases=tuple(truth.phrases[source] for source in self.sources))
 
-    def camera(self, path: str) -> str | None:
-        return self.clean.camera(path)
-
-    def twins(self, name: SplitName) -> Sequence[Twins]:
-        return self.clean.twins(name)
-
     def columns(self, name: SplitName) -> Mapping[str, Sequence[Any]]:
         """Values go with their texts."""
-        columns = self.clean.columns(name)
+        columns = self.whole.columns(name)
         return columns if name != "train" else {key: [values[source] for source in self.sources] for key, values in columns.items()}
-
-    def choices(self) -> Mapping[str, str]:
-        return self.clean.choices()
 
     @cached_property
     def sources(self) -> Sources:
         if self.config.noise_index is not None:
-            return _indexed(self.clean, self.config.noise_index)
-        return _drawn(len(self.clean.split("train").captions), self.config)
+            return _indexed(self.whole, self.config.noise_index)
+        return _drawn(len(self.whole.split("train").captions), self.config)
 
     def account(self) -> dict[str, Any]:
         """Captions of train, those moved, those now with an image of another identity, and the share of these."""
-        pids = self.clean.split("train").caption_pids.numpy()
+        pids = self.whole.split("train").caption_pids.numpy()
         wrong = int((pids != pids[self.sources]).sum())
         moved = int((self.sources != np.arange(len(pids))).sum())
         return {"captions": len(pids), "moved": moved, "wrong_identity": wrong, "wrong_share": wrong / max(len(pids), 1)}
 
     @cached_property
     def _train(self) -> Split:
-        train = self.clean.split("train")
+        train = self.whole.split("train")
         texts = [train.captions[source].text for source in self.sources]
         return replace(train, captions=tuple(replace(caption, text=text) for caption, text in zip(train.captions, texts, strict=True)))
 

@@ -8,8 +8,19 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
+class Track(Protocol):
+    """Wraps an iterable so that a person sees how far it has come. `total` counts its items where `len` cannot."""
+
+    def __call__(self, items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]: ...
+
+
+def silently(items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
+    """The Track that shows nothing."""
+    return items
+
+
 class Reporter(Protocol):
-    """Where a run reports to. `track` has the shape of `bench.contracts.Track`."""
+    """Where a run reports to. `track` has the shape of `Track`."""
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
         """Show how far an iteration has come."""

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from bench import checkpoint
 from bench.config import RunConfig, config_hash
-from bench.contracts import Dataset, TextImageModel
+from bench.contracts import Dataset, SplitName, TextImageModel
 from bench.errors import UsageError
 from bench.metrics import PROTOCOL
 from bench.noise import account
@@ -79,19 +79,19 @@ def experiment(config: RunConfig) -> str:
     return f"tbps/{config.dataset_label}"
 
 
-def tags(config: RunConfig, dataset: Dataset, commit: str | None) -> dict[str, str]:
-    """What an MLflow run is found by, besides its parameters."""
+def tags(config: RunConfig, data: Mapping[str, Any], commit: str | None) -> dict[str, str]:
+    """What an MLflow run is found by, besides its parameters. `data`: as `data_section` has it."""
     told = {
         "model": config.model_name,
         "dataset": config.dataset_label,
         "protocol": PROTOCOL + config.evaluation.shortcuts,
         "seed": str(config.seed),
     }
-    told |= {"dataset_fingerprint": dataset.fingerprint(), "git_commit": commit or "unknown", "selection": "val t2i R1"}
-    return told | {"dataset_choices": "; ".join(f"{what}: {choice}" for what, choice in dataset.choices().items())}
+    told |= {"dataset_fingerprint": data["fingerprint"], "git_commit": commit or "unknown", "selection": "val t2i R1"}
+    return told | {"dataset_choices": "; ".join(f"{what}: {choice}" for what, choice in data["choices"].items())}
 
 
-def data_section(dataset: Dataset, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+def data_section(dataset: Dataset, splits: Mapping[SplitName, Mapping[str, int]]) -> dict[str, Any]:
     """Exactly which data: its records, its size, and what reading it decided."""
     return {"fingerprint": dataset.fingerprint(), "splits": splits, "choices": dict(dataset.choices()), "noise": account(dataset)}
 

@@ -154,18 +154,18 @@ def _copy_checkpoints(source: Path, target: Path) -> None:
 def _start(config: RunConfig, materials: Materials, folder: Path, tracker: Tracker, earlier: dict[str, Any]) -> dict[str, Any]:
     """Write what is known, and open the run with the tracker."""
     draft = record.beginning(config)
-    fingerprint = materials.dataset.fingerprint()
+    sizes = {name: materials.split(name).sizes() for name in SPLITS}
+    draft["data"] = record.data_section(materials.dataset, sizes)
+    fingerprint = draft["data"]["fingerprint"]
     if earlier.get("data", {}).get("fingerprint", fingerprint) != fingerprint:
         raise UsageError(f"{folder}: the data set has changed since this run began; it begins anew with --resume never")
-    sizes: dict[str, dict[str, int]] = {name: materials.split(name).sizes() for name in SPLITS}
     commit = draft["environment"]["git_commit"]
-    draft["data"] = record.data_section(materials.dataset, sizes)
     draft["starts"] = [*earlier.get("starts", []), commit]
     tracker.start(
         experiment=record.experiment(config),
         name=f"{config.model_name}-{config.dataset_label}-s{config.seed}-{config_hash(config)[:4]}",
         params=flatten(config),
-        tags=record.tags(config, materials.dataset, commit),
+        tags=record.tags(config, draft["data"], commit),
         run_id=earlier.get("mlflow_run_id"),
     )
     draft["mlflow_run_id"] = tracker.run_id or earlier.get("mlflow_run_id")

@@ -6,46 +6,35 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from bench.contracts import Dataset, Grounding, Split, SplitName, Track
+from bench.contracts import Grounding, Split, SplitName, Twins
 from bench.errors import RunFailed
+from bench.wrapped import Wrapped
 
 
-class WithoutTest(Dataset):
-    """All of a data set but its test split. The fingerprint, a digest, tells nothing of it."""
-
-    citation = "that of the whole data set"
-
-    def __init__(self, whole: Dataset) -> None:
-        super().__init__(whole.root, whole.config)
-        self._whole = whole
-
-    def prepare(self, track: Track) -> None:
-        self._whole.prepare(track)
+class WithoutTest(Wrapped):
+    """All of a data set but its test split. The fingerprint, a digest of the whole set, tells nothing of it."""
 
     def split(self, name: SplitName) -> Split:
-        return self._whole.split(_allowed(name))
+        return super().split(_allowed(name))
 
     def ceiling(self, name: SplitName) -> float | None:
-        return self._whole.ceiling(_allowed(name))
+        return super().ceiling(_allowed(name))
 
     def grounding(self, name: SplitName) -> Grounding | None:
-        return self._whole.grounding(_allowed(name))
+        return super().grounding(_allowed(name))
+
+    def twins(self, name: SplitName) -> Sequence[Twins]:
+        return super().twins(_allowed(name))
 
     def columns(self, name: SplitName) -> Mapping[str, Sequence[Any]]:
-        return self._whole.columns(_allowed(name))
-
-    def camera(self, path: str) -> str | None:
-        return self._whole.camera(path)
-
-    def choices(self) -> Mapping[str, str]:
-        return self._whole.choices()
+        return super().columns(_allowed(name))
 
     def fingerprint(self) -> str:
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
-        return self._whole.fingerprint()
+        return self.whole.fingerprint()
 
 
 def _allowed(name: SplitName) -> SplitName:

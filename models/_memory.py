@@ -6,10 +6,11 @@ Dimension letters: T texts, L tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
 
 import torch
 from torch import Tensor, nn
+
+from bench.contracts import weights_digest
 
 Encode = Callable[[Tensor, Tensor], Tensor]
 
@@ -52,8 +53,4 @@ _MEMORIES: dict[str, Memory] = {}
 
 def memory_of(encoder: nn.Module, precision: torch.dtype) -> Memory:
     """The memory of an encoder with these weights (SHA-256 over them), computing in this precision."""
-    digest = sha256(str(precision).encode())
-    for name, tensor in encoder.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return _MEMORIES.setdefault(digest.hexdigest(), Memory())
+    return _MEMORIES.setdefault(weights_digest(encoder, str(precision)), Memory())

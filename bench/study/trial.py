@@ -179,7 +179,8 @@ def _joined(search: Search, outcomes: list[dict[str, float]]) -> Outcome:
 
 def _start(search: Search, config: RunConfig, number: int, materials: Materials, tracker: Tracker, link: Link, parent: str | None) -> None:
     """Open the trial's MLflow run, or the one that an earlier attempt opened."""
-    tags = record.tags(config, materials.dataset, record.git("rev-parse", "HEAD"))
+    sizes = {name: materials.split(name).sizes() for name in SEEN}
+    tags = record.tags(config, record.data_section(materials.dataset, sizes), record.git("rev-parse", "HEAD"))
     tags |= {"study": search.name, "trial": str(number), "state": "running", "config_hash": config_hash(config)}
     tracker.start(
         experiment=record.experiment(config),
@@ -189,8 +190,8 @@ def _start(search: Search, config: RunConfig, number: int, materials: Materials,
         run_id=link.mlflow_run_id,
     )
     link.know(mlflow_run_id=tracker.run_id or link.mlflow_run_id)
-    sizes = {f"{name} {what}": count for name in SEEN for what, count in materials.split(name).sizes().items()}
-    tracker.dataset(config.dataset_label, tags["dataset_fingerprint"], config.dataset_label, sizes, "train and val")
+    counts = {f"{name} {what}": count for name, split in sizes.items() for what, count in split.items()}
+    tracker.dataset(config.dataset_label, tags["dataset_fingerprint"], config.dataset_label, counts, "train and val")
 
 
 @contextmanager
