@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 from bench import images, pixels
-from bench.contracts import ImageRecord, InputSpec, Split, T, UsageError
+from bench.contracts import ImageRecord, InputSpec, Split, UsageError
 from bench.images import decode, normalise
 from bench.pixels import ImageStore, prepared_file
+from bench.progress import T
 from bench.registry import ROOT
 
 SPEC = InputSpec(height=6, width=4, mean=(0.5, 0.25, 0.1), std=(0.5, 0.2, 0.1))

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import pytest
 from PIL import Image
 
-from bench.contracts import Split, SplitName, T, UsageError, silently
+from bench.contracts import Split, SplitName, UsageError, silently
+from bench.progress import T
 from datasets._annotations import read_records
 from datasets._walkers_draw import draw_picture
 from datasets._walkers_identity import NONE, VALUES, draw_identities
