@@ -76,7 +76,7 @@ class EvaluationOptions(Options):
     keep_embeddings: bool = Field(True, description="write embeddings/val and test.safetensors, for evaluation without the towers")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of compared features; bf16 moves similarities by thousandths")
     two_stage: bool = Field(False, description="compare in full only what the model's first stage ranks highest; the rest follows it")
-    top_k: int = Field(128, ge=10, description="of the gallery, how many the second stage compares")
+    top_k: int = Field(512, ge=10, description="of the gallery, how many the second stage compares")
 
     @property
     def shortcuts(self) -> str:

@@ -19,6 +19,8 @@ from models._straightforward import loop_over_captions
 TOKENS, PHRASES = 7, 10
 LOOPED = 4
 """Captions that the loop is timed on."""
+FIRST = 512
+"""Images that the second of two stages compares, as `evaluation.top_k` has it."""
 
 
 def scoring(device: torch.device, *, quick: bool) -> Iterator[HotPath]:
@@ -29,6 +31,7 @@ def scoring(device: torch.device, *, quick: bool) -> Iterator[HotPath]:
     yield _scored("scoring, both directions", inputs, BOTH)
     yield _scored("scoring, one direction", inputs, ("i2t",))
     yield _scored("scoring, both, bf16 products", [x.bfloat16() for x in inputs], BOTH)
+    yield _in_two_stages(10_000 // (20 if quick else 1), FIRST // (20 if quick else 1), width, device)
     if not quick:
         yield _scored("scoring, both, 3,074 x 6,156", _inputs(3074, 6156, width, device), BOTH, repeats=1)
 
@@ -69,6 +72,24 @@ def _scored(name: str, inputs: list[Tensor], directions: tuple[Direction, ...], 
 
     share = len(some[2]) / len(inputs[2])
     return HotPath(name, work, flops=_flops(inputs), straightforward=loop, share=share, repeats=repeats)
+
+
+def _in_two_stages(n_images: int, n_first: int, width: int, device: torch.device) -> HotPath:
+    """Captions one by one: what a second stage gathers is another caption's no more, so that a pair costs several times as much."""
+    query, value, key, text = inputs = _inputs(n_images, 64, width, device)
+    first = torch.rand(len(key), n_images, generator=torch.Generator().manual_seed(0)).to(device)  # the first stage's similarities
+
+    @torch.inference_mode()
+    def work() -> object:
+        best = first.topk(n_first, dim=1).indices
+        return [cross_scale_similarity(query[few], value[few], key[[one]], text[[one]], directions=BOTH) for one, few in enumerate(best)]
+
+    @torch.inference_mode()
+    def whole() -> object:
+        return cross_scale_similarity(query, value, key, text, directions=BOTH)
+
+    name = f"scoring, both, the first {n_first:,} of {n_images:,} images"
+    return HotPath(name, work, flops=_flops(inputs) * n_first / n_images, straightforward=whole)
 
 
 def frozen_step(model_class: type[TextImageModel], device: torch.device, *, quick: bool) -> Iterator[HotPath]:
