@@ -62,6 +62,9 @@ def slices(search: Search, rows: Sequence[Row], path: Path) -> Path:
             _titled(axes, "", key, _name(search) if place % COLUMNS == 0 else "")
         for axes in panels[len(keys) :]:
             axes.set_axis_off()
+        figure.suptitle(plain(f"study {search.name}"), fontsize=11, color=INK, x=0.01, ha="left")
+        shown = {name: mark for axes in panels for mark, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+        figure.legend(list(shown.values()), list(shown), loc="outside upper right", ncols=len(shown), frameon=False, fontsize=9)
     return path
 
 
@@ -84,7 +87,7 @@ def _logarithmic(axes: Axes) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
