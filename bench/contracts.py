@@ -83,6 +83,10 @@ class Dataset(ABC):
     def prepare(self, track: Track) -> None:  # noqa: B027 - most data sets have nothing to prepare
         """Make what can be made (walkers draws itself); show long work through `track`. Idempotent."""
 
+    def splits(self) -> tuple[SplitName, ...]:
+        """Those it has. A run needs all three, an evaluation the one it is asked for."""
+        return get_args(SplitName)
+
     @abstractmethod
     def split(self, name: SplitName) -> Split:
         """The records of a split. Raises UsageError (what is missing, where it is looked for, how it is obtained)."""
@@ -127,7 +131,7 @@ class Dataset(ABC):
     def fingerprint(self) -> str:
         """SHA-256 over the records of all splits (not over file order, folder or time), in hexadecimal."""
         digest = sha256()
-        for name in get_args(SplitName):
+        for name in self.splits():
             split = self.split(name)
             for caption in split.captions:
                 image = split.images[caption.image]

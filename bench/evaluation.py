@@ -155,6 +155,7 @@ def saved(
     data_root: Path | None,
     device: str,
     limit: int | None,
+    split: SplitName = "test",
 ) -> Selected:
     """The model of a checkpoint with the records it is to be evaluated on: its own data set's, or another's."""
     tensors, header = checkpoint.load(file)
@@ -163,7 +164,7 @@ def saved(
     if not (file.parent / TOKENIZER).is_dir():  # a vocabulary trained here would give other numbers in silence
         raise UsageError(f"{file.parent / TOKENIZER} is missing, without which {file.name} reads no caption; keep the two together")
     config = _evaluation_config(header["config"], dataset, overrides, data_root, device, limit)
-    materials = gather(config, reporter, file.parent / TOKENIZER)
+    materials = gather(config, reporter, file.parent / TOKENIZER, [split])
     engine = accelerator(config)
     model = materials.build(Vocabulary(**header["vocabulary"]))
     checkpoint.load_model(model, tensors, file)
@@ -201,7 +202,9 @@ def evaluate_saved(
     A split whose identities the model was trained on is a UsageError unless `allow_overlap` (see `bench._overlap`).
     """
     file = best_checkpoint(path)
-    selected = saved(file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit)
+    selected = saved(
+        file, reporter, dataset=dataset, overrides=overrides or [], data_root=data_root, device=device, limit=limit, split=split
+    )
     trained, records = RunConfig.from_dict(checkpoint.header(file)["config"]), selected.materials.split(split)
     seen = overlap(trained, records, reporter, data_root=data_root, allowed=allow_overlap)
     evaluated = evaluate(selected, selected.materials.encoded(split, later=True), reporter, _kept(file))

@@ -23,6 +23,9 @@ from bench.text import Tokenizer, kept_captions
 
 TOKENIZER = "tokenizer"
 """Folder of a run's tokenizer, beside its checkpoints."""
+ALL: tuple[SplitName, ...] = get_args(SplitName)
+SEEN: tuple[SplitName, ...] = ("train", "val")
+"""What a search sees."""
 PIXELS, PHRASES, TOKENS = "pixels", "phrases", "tokens"
 """Folders of a configuration's `cache`."""
 
@@ -87,29 +90,29 @@ class Materials:
         return self.model_class(self.config.model, vocabulary or self.vocabulary)
 
 
-def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path, *, with_test: bool = True) -> Materials:
+def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path, splits: Sequence[SplitName] = ALL) -> Materials:
     """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`.
 
-    `with_test=False` is a search's: whatever asks these materials for the test split is refused.
+    `splits` are those that must be there. Where test is not among them (a search's), whatever asks these materials for it is refused.
     """
     model_class: type[TextImageModel] = registry.load("model", config.model_name)
-    dataset = open_dataset(config, reporter, with_test=with_test)
+    dataset = open_dataset(config, reporter, splits)
     spec = model_class.input_spec(config.model)
     if not tokenizer_folder.is_dir():
         reporter.note(f"loading the tokenizer {spec.tokenizer}" if spec.tokenizer else "training a tokenizer on the train captions")
     return Materials(config, dataset, model_class, _tokenizer(spec, dataset, config, tokenizer_folder), reporter)
 
 
-def open_dataset(config: RunConfig, reporter: Reporter, *, with_test: bool = True) -> Dataset:
-    """The data set, all its splits read: one that is not there is found out now, before a hub is asked or a model built."""
+def open_dataset(config: RunConfig, reporter: Reporter, splits: Sequence[SplitName] = ALL) -> Dataset:
+    """The data set, these splits read: one that is not there is found out now, before a hub is asked or a model built."""
     dataset: Dataset = with_noise(registry.load("dataset", config.dataset_name)(config.data_root, config.data))
     dataset.prepare(reporter.track)
     reporter.note(f"reading {config.dataset_name}")
-    for name in get_args(SplitName) if with_test else ("train", "val"):
+    for name in splits:
         dataset.split(name)
     if (moved := account(dataset)) is not None:
         reporter.note("captions moved: {moved} of {captions}, {wrong_identity} of them to another identity".format_map(moved))
-    return dataset if with_test else WithoutTest(dataset)
+    return dataset if "test" in splits else WithoutTest(dataset)
 
 
 def _tokenizer(spec: InputSpec, dataset: Dataset, config: RunConfig, folder: Path) -> Tokenizer:

@@ -19,6 +19,9 @@ class Wrapped(Dataset):
     def prepare(self, track: Track) -> None:
         self.whole.prepare(track)
 
+    def splits(self) -> tuple[SplitName, ...]:
+        return self.whole.splits()
+
     def split(self, name: SplitName) -> Split:
         return self.whole.split(name)
 

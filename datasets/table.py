@@ -40,6 +40,9 @@ class Table(Dataset):
 
     config: TableOptions
 
+    def splits(self) -> tuple[SplitName, ...]:
+        return tuple(name for name in SPLITS if self._sound.images[name])
+
     def split(self, name: SplitName) -> Split:
         """The records of a split, its images all there."""
         if name not in self._whole:

@@ -94,13 +94,16 @@ def _in_two_stages(n_images: int, n_first: int, width: int, device: torch.device
 
 def frozen_step(model_class: type[TextImageModel], device: torch.device, *, quick: bool) -> Iterator[HotPath]:
     """A training step whose captions were seen before, and the same with the encoder run: the towers' sizes are the paper's."""
-    text = {"width": 32, "layers": 1, "heads": 2} if quick else {"width": 768, "layers": 12, "heads": 12}
+    text = {"width": 32, "layers": 1, "heads": 2} if quick else {"width": 768, "layers": 1, "heads": 12}
     image: dict[str, Any] = {"weights": None}
     if quick:
         image |= {"height": 32, "width": 16, "patch": 4, "window": 2, "embed_dim": 8, "depths": (1, 1, 1), "heads": (1, 2, 4)}
     options = {"image": image, "text": {"source": None, "frozen": True, **text}, "width": 32 if quick else 768}
     torch.manual_seed(0)
-    model: Any = model_class(model_class.Config(**options), Vocabulary(n_tokens=1000, n_classes=100)).to(device).train()
+    model: Any = model_class(model_class.Config(**options), Vocabulary(n_tokens=1000, n_classes=100)).to(device)
+    if not quick:
+        model.text_tower.bert = _bert_base().to(device)
+    model.train()
     batch = _batch(4, model.inputs.height, model.inputs.width, device)
 
     def step() -> None:
@@ -114,6 +117,13 @@ def frozen_step(model_class: type[TextImageModel], device: torch.device, *, quic
         tower.frozen = kept
 
     yield HotPath(f"step of 4 pairs, frozen text ({model_class.__name__})", step, straightforward=forgetful)
+
+
+def _bert_base() -> Any:
+    """BERT-base but for its vocabulary, with random weights, frozen: `text.source` without a download."""
+    from transformers import BertConfig, BertModel
+
+    return BertModel(BertConfig(vocab_size=1000), add_pooling_layer=False).requires_grad_(False)
 
 
 def _batch(n: int, height: int, width: int, device: torch.device) -> Batch:

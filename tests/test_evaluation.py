@@ -22,6 +22,7 @@ from bench.run import RunResult, evaluate_saved, run
 from bench.selection import Selected
 from bench.tracking import NoTracker
 from tests.small_run import small_config
+from tests.test_table import write
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,14 @@ def test_another_data_set(whole: Whole, tmp_path: Path) -> None:
     record = evaluate_saved(whole.result.folder, Silent(), dataset="rstpreid", data_root=tmp_path, device="cpu").record
     assert (record["dataset"], record["ceiling"]) == ("rstpreid", None)
     assert record["metrics"]["test"] == whole.result.record["metrics"]["test"]
+
+
+def test_a_table_of_test_rows_is_enough(whole: Whole, tmp_path: Path) -> None:
+    rows = [{"split": "test", "pid": pid, "image": f"{pid}.png", "caption": f"Person {pid} in a red coat."} for pid in range(3)]
+    record = evaluate_saved(whole.result.folder, Silent(), dataset=str(write(tmp_path / "a.csv", rows)), device="cpu").record
+    assert record["data"]["splits"] == {"test": {"identities": 3, "images": 3, "captions": 3}}
+    with pytest.raises(UsageError, match=r"no row of split 'val'"):
+        evaluate_saved(whole.result.folder, Silent(), dataset=str(tmp_path / "a.csv"), split="val", device="cpu")
 
 
 def test_a_limit_shortens_the_split_and_takes_the_ceiling_away(whole: Whole) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.errors import RunFailed, UsageError
-from bench.materials import gather
+from bench.materials import SEEN, gather
 from bench.progress import Silent
 from bench.study.search.attempts import STUCK, Row, wall_seconds
 from bench.study.search.searching import Searching
@@ -67,7 +67,7 @@ def test_a_trials_numbers_are_kept_and_its_weights_are_not(unbroken: Searching) 
 
 def test_a_search_cannot_open_test(tmp_path: Path) -> None:
     (search,) = searches(write(tmp_path, dataset="toy-whole"))
-    materials = gather(search.base, Silent(), tmp_path / "tokenizer", with_test=False)
+    materials = gather(search.base, Silent(), tmp_path / "tokenizer", SEEN)
     dataset = materials.dataset
     for ask in (materials.split, materials.encoded, materials.captions, dataset.split, dataset.ceiling, dataset.grounding, dataset.columns):
         with pytest.raises(RunFailed, match="never opens the test split"):

@@ -193,6 +193,8 @@ class TestMistakes:
         file = write(tmp_path / "a.csv", [row for row in ROWS if row["split"] != "test"])
         with pytest.raises(UsageError, match=r"a\.csv: no row of split 'test'"):
             table(file).split("test")
+        assert table(file).splits() == ("train", "val")
+        assert table(file).fingerprint() != table(write(tmp_path / "b.csv", ROWS)).fingerprint()
 
     def test_no_such_table(self, tmp_path: Path) -> None:
         self.complains(tmp_path / "none.csv", "no such file; name a table with the columns split, pid, image, caption")

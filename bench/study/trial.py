@@ -20,11 +20,10 @@ import yaml
 
 from bench import checkpoint, record
 from bench.config import RunConfig, config_hash, flatten
-from bench.contracts import SplitName
 from bench.cost import flops
 from bench.errors import Interrupted, RunFailed
 from bench.locks import alone
-from bench.materials import TOKENIZER, Materials, gather
+from bench.materials import SEEN, TOKENIZER, Materials, gather
 from bench.progress import Reporter
 from bench.run import run
 from bench.selection import Course, Selected, train_and_select
@@ -33,8 +32,6 @@ from bench.tracking import PARENT_TAG, NoTracker, Status, Tracker, Under
 from bench.tracking import tracker as tracker_of
 
 WEIGHTS = "checkpoints"
-SEEN: tuple[SplitName, ...] = ("train", "val")
-"""Splits that a search opens."""
 MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -133,7 +130,7 @@ class _Seed:
     materials: Materials | None = None
 
     def gather(self) -> Materials:
-        self.materials = gather(self.config, self.reporter, self.folder / WEIGHTS / TOKENIZER, with_test=False)
+        self.materials = gather(self.config, self.reporter, self.folder / WEIGHTS / TOKENIZER, SEEN)
         return self.materials
 
     def train(self, tracker: Tracker, *, first: bool) -> dict[str, float]:
