@@ -34,7 +34,7 @@ def computed(model: TextImageModel, speed: SpeedOptions) -> Any:
     """The model as its steps are computed; its weights are the model's own."""
     if speed.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    drawing = {"fallback_random": True}  # dropout as without compiling
+    drawing: dict[str, Any] = {"fallback_random": True}  # dropout as without compiling
     return torch.compile(model, dynamic=True, options=drawing) if speed.compiled else model
 
 
