@@ -10,16 +10,14 @@ from typing import Any
 import torch
 
 from bench.config import RunConfig, run_folder
-from bench.contracts import Batch, Captions, InputSpec, SplitName, TextImageModel
+from bench.contracts import Batch, Captions, InputSpec, TextImageModel
 from bench.cost import flops, seconds
 from bench.data import trimmed
 from bench.engine import accelerator
-from bench.materials import Materials, gather
+from bench.materials import SPLITS, Materials, gather
 from bench.optim import computed, optimiser
 from bench.progress import Reporter
 from bench.record import parameter_counts
-
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 def dry_run(config: RunConfig, reporter: Reporter) -> dict[str, Any]:

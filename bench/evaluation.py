@@ -157,7 +157,7 @@ def saved(
     limit: int | None,
     split: SplitName = "test",
 ) -> Selected:
-    """The model of a checkpoint with the records it is to be evaluated on: its own data set's, or another's."""
+    """The model of a checkpoint with the records it is to be evaluated on, a split of its own data set or of another. No other is read."""
     tensors, header = checkpoint.load(file)
     if "course" in header:
         raise UsageError(f"{file} is for going on with training; evaluate the run's folder or the {BEST} beside it")

@@ -23,7 +23,7 @@ from bench.text import Tokenizer, kept_captions
 
 TOKENIZER = "tokenizer"
 """Folder of a run's tokenizer, beside its checkpoints."""
-ALL: tuple[SplitName, ...] = get_args(SplitName)
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 SEEN: tuple[SplitName, ...] = ("train", "val")
 """What a search sees."""
 PIXELS, PHRASES, TOKENS = "pixels", "phrases", "tokens"
@@ -90,7 +90,7 @@ class Materials:
         return self.model_class(self.config.model, vocabulary or self.vocabulary)
 
 
-def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path, splits: Sequence[SplitName] = ALL) -> Materials:
+def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path, splits: Sequence[SplitName] = SPLITS) -> Materials:
     """Open the data set (made, if it makes itself) and the tokenizer, which is trained once and kept in `tokenizer_folder`.
 
     `splits` are those that must be there. Where test is not among them (a search's), whatever asks these materials for it is refused.
@@ -103,7 +103,7 @@ def gather(config: RunConfig, reporter: Reporter, tokenizer_folder: Path, splits
     return Materials(config, dataset, model_class, _tokenizer(spec, dataset, config, tokenizer_folder), reporter)
 
 
-def open_dataset(config: RunConfig, reporter: Reporter, splits: Sequence[SplitName] = ALL) -> Dataset:
+def open_dataset(config: RunConfig, reporter: Reporter, splits: Sequence[SplitName] = SPLITS) -> Dataset:
     """The data set, these splits read: one that is not there is found out now, before a hub is asked or a model built."""
     dataset: Dataset = with_noise(registry.load("dataset", config.dataset_name)(config.data_root, config.data))
     dataset.prepare(reporter.track)

@@ -34,6 +34,8 @@ def with_noise(dataset: Dataset) -> Dataset:
 
 def account(dataset: Dataset) -> dict[str, Any] | None:
     """What was done to the train captions, for the record; None: nothing."""
+    while isinstance(dataset, Wrapped) and not isinstance(dataset, Noisy):
+        dataset = dataset.whole
     return dataset.account() if isinstance(dataset, Noisy) else None
 
 

@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from bench import registry
 from bench.config import RunConfig, opened, resolve
 from bench.contracts import Dataset, InputSpec, SplitName, TextImageModel
 from bench.errors import UsageError
-from bench.materials import PHRASES, PIXELS, TOKENS, gather, open_dataset
+from bench.materials import PHRASES, PIXELS, SPLITS, TOKENS, gather, open_dataset
 from bench.phrases import Agreement, agreement, phrases_of
 from bench.pixels import ImageStore
 from bench.progress import Reporter
@@ -42,7 +42,7 @@ def configurations(
 def prepare(configs: Sequence[RunConfig], reporter: Reporter, *, tokens: bool) -> Iterator[Prepared]:
     """Pixels and phrases of every split and, where the configuration is a model's, `tokens`. What is there already is let be."""
     dataset = open_dataset(configs[0], reporter)
-    for name in get_args(SplitName):
+    for name in SPLITS:
         for config in configs:
             yield _pixels(dataset, name, config, reporter)
         yield _phrases(dataset, name, configs[0], reporter)
@@ -67,7 +67,7 @@ def _phrases(dataset: Dataset, name: SplitName, config: RunConfig, reporter: Rep
 def _tokens(config: RunConfig, reporter: Reporter) -> Iterator[Prepared]:
     with tempfile.TemporaryDirectory() as scratch:
         materials = gather(config, reporter, Path(scratch) / "tokenizer")
-    for name in get_args(SplitName):
+    for name in SPLITS:
         captions = materials.captions(name)
         n_bytes = sum(tensor.nbytes for tensor in vars(captions).values())
         yield Prepared(name, f"tokens of {len(captions)} captions", n_bytes / 2**20, config.cache / TOKENS)

@@ -14,7 +14,6 @@ from accelerate import Accelerator
 
 from bench import checkpoint, cost, embeddings, record
 from bench.config import INDIFFERENT, RunConfig, config_hash, flatten, run_folder
-from bench.contracts import SplitName
 from bench.dryrun import dry_run as dry_run
 from bench.engine import accelerator
 from bench.errors import Interrupted, UsageError
@@ -22,14 +21,13 @@ from bench.evaluation import Evaluated, evaluate, last_checkpoint, reference_lin
 from bench.evaluation import evaluate_saved as evaluate_saved
 from bench.figures import curves, retrieval_sheet
 from bench.locks import alone
-from bench.materials import TOKENIZER, Materials, gather
+from bench.materials import SPLITS, TOKENIZER, Materials, gather
 from bench.progress import Reporter, Silent
 from bench.record import RunResult as RunResult
 from bench.selection import BEST, LAST, Selected, Watch, train_and_select
 from bench.tracking import NoTracker, Tracker
 
 CHECKPOINTS = "checkpoints"
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 def run(config: RunConfig, tracker: Tracker, reporter: Reporter, resume: str = "auto", watch: Watch | None = None) -> RunResult:

@@ -21,7 +21,7 @@ import torch
 
 from bench import registry
 from bench.errors import RunFailed
-from bench.materials import ALL, SEEN, open_dataset
+from bench.materials import SEEN, SPLITS, open_dataset
 from bench.progress import Reporter, Silent
 from bench.study.declared import Search, described, load
 from bench.study.parent import parent_run
@@ -55,7 +55,7 @@ class Orders:
 
 def conduct(orders: Orders, search: Search, *, workers: int, create: bool, reporter: Reporter) -> Searching:
     """Work on a study, with so many processes, until its budget is spent or it is asked to stop; go on with what there is."""
-    open_dataset(search.base, reporter, ALL if search.file.grid else SEEN)
+    open_dataset(search.base, reporter, SPLITS if search.file.grid else SEEN)
     searching = Searching(search, orders.storage, create=create)
     searching.stop(asked=False)
     with parent_run(searching, reporter), terminable():
